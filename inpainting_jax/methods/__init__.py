@@ -1,0 +1,19 @@
+"""The inpainting systems, one paper per file, and the one table that names them."""
+
+from inpainting_jax.methods.base import Method
+from inpainting_jax.registry import Registry
+
+_HERE = "inpainting_jax.methods"
+
+METHODS = Registry(
+    "method",
+    {
+        "telea": f"{_HERE}.classical:build_telea",
+        "navier_stokes": f"{_HERE}.classical:build_navier_stokes",
+        "biharmonic": f"{_HERE}.classical:build_biharmonic",
+        "patchmatch": f"{_HERE}.patchmatch:build",
+        "deepfill_v2": f"{_HERE}.deepfill_v2:build",
+    },
+)
+
+__all__ = ["METHODS", "Method"]
