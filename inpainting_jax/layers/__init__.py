@@ -1,0 +1,18 @@
+"""Building blocks of the networks: pure functions, and linen shells owning weights."""
+
+from inpainting_jax.layers.conv import ConvBlock, UpsampleConv, convolve
+from inpainting_jax.layers.gated import GatedConv, gated_conv
+from inpainting_jax.layers.resize import resize_nearest, upsample_nearest
+from inpainting_jax.layers.spectral import SNConv, spectral_normalize
+
+__all__ = [
+    "ConvBlock",
+    "GatedConv",
+    "SNConv",
+    "UpsampleConv",
+    "convolve",
+    "gated_conv",
+    "resize_nearest",
+    "spectral_normalize",
+    "upsample_nearest",
+]

@@ -1,0 +1,143 @@
+"""Convolution as every layer here computes it, and the plain block built on it.
+
+Local vocabulary: `padding` is one of
+  "SAME"       TensorFlow's zero padding; at stride 2 one more row after than before,
+  "SYMMETRIC"  zeros, dilation * (k - 1) // 2 on both sides (PyTorch's habit),
+  "REFLECT"    as SYMMETRIC, filled by reflection without repeating the edge,
+  "VALID"      none,
+or explicit ((top, bottom), (left, right)) zeros. SAME and SYMMETRIC agree at stride 1
+with odd kernels; at stride 2 they differ by one pixel and weights do not carry over.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from inpainting_jax.layers.resize import upsample_nearest
+
+Padding = str | Sequence[tuple[int, int]]
+
+
+def convolve(
+    features: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    strides: int = 1,
+    padding: Padding = "SAME",
+    dilation: int = 1,
+) -> jax.Array:
+    """Convolves [B, H, W, C] with a kernel [k, k, C, F], in the dtype of the features.
+
+    Args:
+      features: [B, H, W, C].
+      kernel: [k, k, C, F], cast to the dtype of the features.
+      bias: [F] or None.
+      strides: step of the window in both directions.
+      padding: see the module's docstring.
+      dilation: distance of neighbouring kernel taps.
+
+    Returns:
+      [B, H', W', F].
+    """
+    features, padding = apply_padding(features, kernel.shape[:2], padding, dilation)
+    out = jax.lax.conv_general_dilated(
+        features,
+        kernel.astype(features.dtype),
+        (strides, strides),
+        padding,
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    if bias is None:
+        return out
+    return out + bias.astype(out.dtype)[None, None, None, :]
+
+
+def apply_padding(
+    features: jax.Array, kernel_size: Sequence[int], padding: Padding, dilation: int
+) -> tuple[jax.Array, Padding]:
+    """Turns `padding` into what XLA takes: features (padded if REFLECT) and the rest.
+
+    Raises:
+      ValueError: if the name is unknown.
+    """
+    if not isinstance(padding, str):
+        return features, tuple(padding)
+    if padding in ("SAME", "VALID"):
+        return features, padding
+    margins = tuple((dilation * (size - 1) // 2,) * 2 for size in kernel_size)
+    if padding == "SYMMETRIC":
+        return features, margins
+    if padding == "REFLECT":
+        return jnp.pad(features, ((0, 0), *margins, (0, 0)), mode="reflect"), "VALID"
+    raise ValueError(
+        f"unknown padding {padding!r}: use 'SAME', 'SYMMETRIC', 'REFLECT', 'VALID' or"
+        " ((top, bottom), (left, right))"
+    )
+
+
+class ConvBlock(nn.Module):
+    """Convolution, then an optional normalisation, then an activation.
+
+    Parameters: `kernel` (k, k, C, features) and `bias` (features), as in the TensorFlow
+    checkpoints; those of the normalisation under `norm`.
+
+    Attributes:
+      features: channels that leave the layer.
+      norm: builds the normalisation, e.g. `partial(nn.BatchNorm,
+        use_running_average=not train)`; None for none.
+      activation: None for a linear layer.
+      dtype: of the computation; None keeps that of the input. Parameters are float32.
+    """
+
+    features: int
+    kernel_size: Sequence[int] = (3, 3)
+    strides: int = 1
+    dilation: int = 1
+    padding: Padding = "SAME"
+    use_bias: bool = True
+    norm: Callable[..., nn.Module] | None = None
+    activation: Callable[[jax.Array], jax.Array] | None = nn.elu
+    kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        shape = (*self.kernel_size, features.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        out = convolve(
+            features if self.dtype is None else features.astype(self.dtype),
+            kernel,
+            bias,
+            strides=self.strides,
+            padding=self.padding,
+            dilation=self.dilation,
+        )
+        if self.norm is not None:
+            out = self.norm(name="norm")(out)
+        return out if self.activation is None else self.activation(out)
+
+
+class UpsampleConv(nn.Module):
+    """Repeats each pixel `factor` times, then applies `conv` (parameters under `conv`).
+
+    Attributes:
+      features: channels that leave the layer.
+      conv: builds the convolution: `ConvBlock`, `GatedConv` or a partial of one.
+    """
+
+    features: int
+    factor: int = 2
+    conv: Callable[..., nn.Module] = ConvBlock
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        upsampled = upsample_nearest(features, self.factor)
+        return self.conv(self.features, name="conv")(upsampled)
