@@ -3,8 +3,7 @@
 Diffusion from the rim of the hole; no texture, no training, milliseconds to seconds.
 They run on the host, one image at a time. OpenCV works on 8-bit pixels, so its two
 fills are quantised to 1/255; the known pixels are not. The fills equal those of the
-libraries called directly with the hole set to 0, quirks included (OpenCV's Telea moves a
-flat region by up to 2/255).
+libraries @
 """
 
 from collections.abc import Callable
