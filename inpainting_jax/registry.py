@@ -1,4 +1,4 @@
-"""Names to code: a table of `"module:attribute"` strings, imported when first asked for.
+"""Names to code: tables of `"module:attribute"` strings, imported when asked for.
 
 One `Registry` per kind of thing (methods, metrics, mask generators, converters) keeps
 imports lazy, and makes an unknown name the same clear error everywhere.
@@ -23,7 +23,7 @@ class Registry(Mapping[str, Any]):
         self._table = dict(table)
 
     def __getitem__(self, name: str) -> Any:
-        """Imports and returns the attribute; `KeyError` that lists the names if unknown."""
+        """Imports the attribute; an unknown name is an error that lists all."""
         if name not in self._table:
             raise UnknownNameError(self.kind, name, self._table)
         module, attribute = self._table[name].split(":")

@@ -1,6 +1,8 @@
 """Shared set-up: four CPU devices, strict ranks, small fixtures."""
 
+import json
 import pathlib
+import zlib
 
 import jax
 import numpy as np
@@ -41,3 +43,54 @@ def batch():
         "mask": jax.numpy.asarray(mask),
         "keys": jax.random.split(jax.random.key(1), 2),
     }
+
+
+@pytest.fixture
+def recipe_weights():
+    """Re-creates the weights of a golden file from its recipe, checked by their sums.
+
+    The recipe is that of the golden files' README: a normal draw seeded by the
+    tensor's name, scaled by gain and fan-in.
+    """
+
+    def recreate(keys: str, recipe: dict, gain: float | None = None, **options):
+        layout = (
+            "tf" if str(recipe.get("layout", "torch")).startswith("tf") else "torch"
+        )
+        layout = options.get("layout", layout)
+        gain = recipe["gain"] if gain is None else gain
+        weights = {}
+        for name, shape, total, total_absolute in json.loads(keys):
+            array = _recipe_tensor(name, shape, recipe, gain, layout)
+            values = array.astype(np.float64)
+            assert np.isclose(values.sum(), total, rtol=1e-6, atol=1e-4), name
+            assert np.isclose(np.abs(values).sum(), total_absolute, rtol=1e-6), name
+            weights[name] = array
+        return weights
+
+    return recreate
+
+
+def _recipe_tensor(name: str, shape: list, recipe: dict, gain: float, layout: str):
+    """One tensor of a golden file's recipe."""
+    leaf = name.split("/")[-1].split(".")[-1]
+    if "fuse_weight" in name:
+        return np.eye(3, dtype=np.float32).reshape(shape)
+    if "mask_conv" in name:
+        return np.ones(shape, np.float32)
+    if leaf == "num_batches_tracked":
+        return np.zeros(shape, np.int64)
+    seed = zlib.crc32(f"{recipe['seed']}:{name}".encode())
+    normal = np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
+    if leaf in ("running_mean", "moving_mean"):
+        return 0.1 * normal
+    if leaf in ("running_var", "moving_variance"):
+        return 1 + 0.25 * np.abs(normal)
+    if leaf in ("bias", "beta"):
+        return 0.1 * normal
+    if leaf in ("weight_u", "u"):
+        return normal
+    if len(shape) <= 1:
+        return 1 + 0.1 * normal
+    fan = np.prod(shape[1:] if layout == "torch" else shape[:-1])
+    return normal * np.float32(gain * float(fan) ** recipe.get("power", -0.5))

@@ -18,8 +18,12 @@ def get_config(preset: str = "") -> ConfigDict:
     config.data = ConfigDict()
     config.data.source = "photos"  # data SPEC, see README "Data"
     config.data.image_size = 256  # side of the square training crops, pixels
-    config.data.fit = "crop"  # crop: cover, then random crop; resize: whole image, squashed
-    config.data.min_scale = 1.0  # crop: cover a side of image_size/min_scale..1 at random
+    config.data.fit = (
+        "crop"  # crop: cover, then random crop; resize: whole image, squashed
+    )
+    config.data.min_scale = (
+        1.0  # crop: cover a side of image_size/min_scale..1 at random
+    )
     config.data.flip = True  # mirror left-right at random
     config.data.guide = ""  # "edges" draws a sketch of each image; "" for none
     config.data.threads = 8  # reader threads
@@ -27,12 +31,16 @@ def get_config(preset: str = "") -> ConfigDict:
     config.data.prefetch = 8  # batches read ahead
 
     config.batch_size = 16  # images per update, over all devices
-    config.fresh_batches = False  # True: every update of a step takes a batch of its own
+    config.fresh_batches = (
+        False  # True: every update of a step takes a batch of its own
+    )
 
     config.masks = "deepfill"  # mask SPEC, see README "Masks"; drawn on device
 
     config.model = ConfigDict()  # keyword arguments of the method's `build`
-    config.compute_dtype = "float32"  # or bfloat16: convolutions only, losses stay float32
+    config.compute_dtype = (
+        "float32"  # or bfloat16: convolutions only, losses stay float32
+    )
 
     config.schedule = ("joint",)  # names of the phases, in order
     config.phases = ConfigDict()
@@ -41,7 +49,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.phases.joint.order = ("generator",)  # one optimiser update each, in order
     config.phases.joint.loss_weights = ConfigDict()
 
-    config.optimizers = ConfigDict()  # {network: ConfigDict(name=..., learning_rate=...)}
+    config.optimizers = (
+        ConfigDict()
+    )  # {network: ConfigDict(name=..., learning_rate=...)}
     config.ema = ConfigDict()  # {network: decay in (0, 1)}; inference uses the average
     config.max_bad_updates = 20  # stop after this many non-finite updates in a row
 
@@ -49,7 +59,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.log_every = 50  # steps
     config.sample_every = 1000  # steps between sample grids; 0 = never
     config.checkpoint_every = 1000  # steps between checkpoints
-    config.keep_every = 0  # keep for good each checkpoint at a multiple of this; 0 = none
+    config.keep_every = (
+        0  # keep for good each checkpoint at a multiple of this; 0 = none
+    )
     config.keep_latest = 2  # how many recent checkpoints stay
 
     config.evaluation = ConfigDict()
@@ -57,7 +69,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.evaluation.every = 0  # steps; 0 = never during training
     config.evaluation.images = 64  # how many images
     config.evaluation.masks = "deepfill"  # mask SPEC, seeded: the same set every time
-    config.evaluation.best = "l1_hole"  # the metric that names the best checkpoint (lower)
+    config.evaluation.best = (
+        "l1_hole"  # the metric that names the best checkpoint (lower)
+    )
     return config
-
-

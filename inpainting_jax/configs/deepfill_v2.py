@@ -49,7 +49,9 @@ def get_config(preset: str = "") -> ConfigDict:
         }
     )
     adam = {"name": "adam", "learning_rate": 1e-4, "b1": 0.5, "b2": 0.999}
-    config.optimizers = ConfigDict({"generator": adam, "discriminator": adam})
+    config.optimizers = ConfigDict(
+        {"generator": dict(adam), "discriminator": dict(adam)}
+    )
     config.ema.generator = 0.999  # ours: the paper keeps the last weights
 
     if preset in ("small", "sketch"):

@@ -287,6 +287,7 @@ def build(
     discriminator_width: int = 64,
     guided: bool = False,
     padding: str = "SAME",
+    discriminator_padding: str | None = None,
     resize_rule: str = "align_corners",
     mask_in_one_step: bool = False,
     fuse: bool = True,
@@ -301,6 +302,7 @@ def build(
       discriminator_width: of its first layer; 64 in the paper, then x2, x4, x4, x4, x4.
       guided: whether a sketch guides generator and discriminator (Sec. 3.5).
       padding: "SAME" or "SYMMETRIC", in both networks.
+      discriminator_padding: the discriminator's, where it differs.
       resize_rule: "align_corners" or "floor", see `Generator`.
       mask_in_one_step: see `Generator`.
       fuse: see `Generator`.
@@ -323,7 +325,7 @@ def build(
     )
     discriminator = SNPatchDiscriminator(
         features=tuple(discriminator_width * factor for factor in (1, 2, 4, 4, 4, 4)),
-        padding=padding,
+        padding=discriminator_padding or padding,
         dtype=dtype,
     )
 

@@ -1,0 +1,144 @@
+"""What every converter does: look each tensor up, turn it, check it, miss none.
+
+A converter is a function `(tensors) -> Plan`; the plan says which method, with which
+build arguments, and where each of our arrays comes from. `convert` carries it out and
+names every tensor that is missing, left over or of the wrong shape.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from inpainting_jax.converters.sources import SOURCES
+from inpainting_jax.methods import METHODS
+from inpainting_jax.types import Variables
+
+Path = tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Converted:
+    """A checkpoint in our terms; `inpainting_jax.load(converted)` runs it.
+
+    Attributes:
+      method: registry name.
+      overrides: keyword arguments of the method's `build`.
+      variables: `{network: {collection: tree of float32 NumPy arrays}}`.
+    """
+
+    method: str
+    overrides: dict[str, Any]
+    variables: Variables
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """Where one of our arrays comes from.
+
+    Attributes:
+      path: (network, collection, layer, ..., leaf).
+      source: name of the tensor in the checkpoint.
+      turn: from the checkpoint's layout to ours.
+    """
+
+    path: Path
+    source: str
+    turn: Callable[[np.ndarray], np.ndarray] = np.asarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a converter wants done.
+
+    Attributes:
+      method: registry name.
+      overrides: keyword arguments of its `build`.
+      entries: one per array of the networks that the checkpoint holds.
+      ignored: tensors of the checkpoint that have no place here (optimiser slots).
+    """
+
+    method: str
+    overrides: dict[str, Any]
+    entries: Sequence[Entry]
+    ignored: frozenset[str] = frozenset()
+
+
+def hwio(kernel: np.ndarray) -> np.ndarray:
+    """A PyTorch convolution kernel [O, I, kh, kw] as [kh, kw, I, O]."""
+    return np.transpose(kernel, (2, 3, 1, 0))
+
+
+def row(vector: np.ndarray) -> np.ndarray:
+    """A spectral-norm vector of any layout as [1, O]."""
+    return np.reshape(vector, (1, -1))
+
+
+def convert(
+    source: str, tensors: Mapping[str, np.ndarray], **options: Any
+) -> Converted:
+    """Variables and build arguments from the named arrays of a foreign checkpoint.
+
+    Args:
+      source: a name of `converters.SOURCES`.
+      tensors: `{name in the checkpoint: array}`.
+      **options: what the converter of this source takes, e.g. `channel_order`.
+
+    Raises:
+      ValueError: unknown source, or tensors missing, left over or mis-shaped; all are
+        named.
+    """
+    plan: Plan = SOURCES[source](tensors, **options)
+    wanted = {entry.source for entry in plan.entries}
+    missing = sorted(wanted - set(tensors))
+    extra = sorted(set(tensors) - wanted - plan.ignored)
+    if missing or extra:
+        raise ValueError(
+            f"not a checkpoint of {source}:"
+            + (f" missing {_shortened(missing)}." if missing else "")
+            + (f" Not part of it: {_shortened(extra)}." if extra else "")
+            + f" Other sources: {', '.join(SOURCES)}."
+        )
+    shapes = _expected_shapes(plan)
+    flat: dict[Path, np.ndarray] = {}
+    for entry in plan.entries:
+        array = np.asarray(entry.turn(np.asarray(tensors[entry.source])), np.float32)
+        expected = shapes.get(entry.path)
+        if array.shape != expected:
+            stored = np.shape(tensors[entry.source])
+            raise ValueError(
+                f"tensor {entry.source!r} of {source} has shape {stored}, which "
+                f"becomes {array.shape}; {'/'.join(entry.path)} needs {expected}"
+            )
+        flat[entry.path] = np.ascontiguousarray(array)
+    networks = {path[0] for path in flat}
+    unset = sorted(
+        "/".join(path) for path in shapes if path[0] in networks and path not in flat
+    )
+    assert not unset, f"the converter {source} forgets {unset}"
+    variables = flax.traverse_util.unflatten_dict(flat)
+    return Converted(plan.method, dict(plan.overrides), variables)
+
+
+def _shortened(names: Sequence[str], limit: int = 6) -> str:
+    """Names for a message, the first few in full."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(repr(name) for name in names[:limit]) + more
+
+
+def _expected_shapes(plan: Plan) -> dict[Path, tuple[int, ...]]:
+    """Shapes of every array of the method, without computing any."""
+    method = METHODS[plan.method](**plan.overrides)
+    side = 64
+    batch = {
+        "image": jnp.zeros((1, side, side, 3)),
+        "mask": jnp.zeros((1, side, side, 1)),
+        "guide": jnp.zeros((1, side, side, max(method.guide_channels, 1))),
+    }
+    tree = jax.eval_shape(lambda key: method.init(key, batch), jax.random.key(0))
+    flat = flax.traverse_util.flatten_dict(tree)
+    return {path: tuple(leaf.shape) for path, leaf in flat.items()}

@@ -1,0 +1,14 @@
+"""The one table of checkpoints that can be converted: `<method>_<codebase>`."""
+
+from inpainting_jax.registry import Registry
+
+_HERE = "inpainting_jax.converters"
+
+SOURCES = Registry(
+    "checkpoint source",
+    {
+        "deepfill_v2_tf": f"{_HERE}.deepfill_v2:from_tensorflow",
+        "deepfill_v2_nipponjo": f"{_HERE}.deepfill_v2:from_nipponjo",
+        "deepfill_v2_nipponjo_tf": f"{_HERE}.deepfill_v2:from_nipponjo_tf",
+    },
+)
