@@ -1,0 +1,79 @@
+"""What the generators share: random draws, and thick lines by distance to the segment.
+
+A pixel belongs to a segment when its centre lies within half the width, so that the
+joints of a poly-line come out round without discs. Points are (x, y) = (column, row) in
+pixels, pixel (0, 0) has its centre there. Shapes are static and memory is one [H, W]
+plane however many segments: fit for `jit` and `vmap`.
+
+Arithmetic runs in the widest float in use: float32 on device, float64 under
+`jax.enable_x64`, which is how hashed evaluation sets are drawn.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax, random
+
+from inpainting_jax.types import Array, Key
+
+
+def float_dtype() -> jnp.dtype:
+    """float32, or float64 under `jax.enable_x64`."""
+    return jnp.dtype(jnp.float64 if jax.config.jax_enable_x64 else jnp.float32)
+
+
+def draw_uniform(key: Key, shape: tuple[int, ...], low, high) -> Array:
+    """Uniform values in [low, high); the same draw in float32 and float64.
+
+    The random bits always make a float32 share of [0, 1), which is exact on every
+    machine; only the scaling depends on the width of floats.
+    """
+    share = random.uniform(key, shape, jnp.float32).astype(float_dtype())
+    return low + (high - low) * share
+
+
+def draw_int(key: Key, shape: tuple[int, ...], low, high) -> Array:
+    """Uniform int32 in [low, high), the same under `jax.enable_x64`."""
+    return random.randint(key, shape, low, high, jnp.int32)
+
+
+def draw_segments(
+    height: int, width: int, starts: Array, ends: Array, widths: Array
+) -> Array:
+    """[H, W] bool: the union of N thick segments with round ends.
+
+    Args:
+      height: H, pixels.
+      width: W, pixels.
+      starts: [N, 2] points (x, y) in pixels; equal to `ends` draws a disc.
+      ends: [N, 2].
+      widths: [N] full widths in pixels; a segment of width <= 0 draws nothing.
+    """
+    dtype = float_dtype()
+    rows = jnp.arange(height, dtype=dtype)[:, None]
+    columns = jnp.arange(width, dtype=dtype)[None, :]
+
+    def add(mask, segment):
+        start, end, thickness = segment
+        step = end - start
+        length2 = jnp.sum(step * step)
+        x, y = columns - start[0], rows - start[1]
+        along = (x * step[0] + y * step[1]) / jnp.where(length2 > 0, length2, 1)
+        along = jnp.clip(along, 0, 1)
+        distance2 = (x - along * step[0]) ** 2 + (y - along * step[1]) ** 2
+        reach2 = jnp.where(thickness > 0, thickness * thickness / 4, -1)
+        return mask | (distance2 <= reach2), None
+
+    segments = tuple(array.astype(dtype) for array in (starts, ends, widths))
+    empty = jnp.zeros((height, width), bool)
+    return lax.scan(add, empty, segments)[0]
+
+
+def hole_ratio(mask: Array) -> Array:
+    """Share of hole pixels of one binary mask [H, W] or [H, W, 1], scalar float."""
+    count = jnp.sum(mask.astype(jnp.int32))
+    return count.astype(float_dtype()) / mask.size
+
+
+def as_mask(hole: Array) -> Array:
+    """[H, W] bool -> [H, W, 1] float32, 1 = hole."""
+    return hole[..., None].astype(jnp.float32)
