@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from inpainting_jax.converters.base import Entry, Plan, hwio, row
-from inpainting_jax.methods import deepfill_v2 as method
+from inpainting_jax.methods.deepfill_v2 import networks
 
 _TABLES = (
-    method.COARSE,
-    method.CONV_BRANCH,
-    method.ATTENTION_BRANCH,
-    method.AFTER_ATTENTION,
-    method.MERGED,
+    networks.COARSE,
+    networks.CONV_BRANCH,
+    networks.ATTENTION_BRANCH,
+    networks.AFTER_ATTENTION,
+    networks.MERGED,
 )
 LAYERS = (*(layer.name for table in _TABLES for layer in table), "conv17", "allconv17")
 _FIRST = ("conv1", "xconv1", "pmconv1")  # their input starts with colours
