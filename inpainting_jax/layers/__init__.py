@@ -1,5 +1,6 @@
 """Building blocks of the networks: pure functions, and linen shells owning weights."""
 
+from inpainting_jax.layers.attention import contextual_attention
 from inpainting_jax.layers.conv import ConvBlock, UpsampleConv, convolve
 from inpainting_jax.layers.gated import GatedConv, gated_conv
 from inpainting_jax.layers.resize import resize_nearest, upsample_nearest
@@ -10,6 +11,7 @@ __all__ = [
     "GatedConv",
     "SNConv",
     "UpsampleConv",
+    "contextual_attention",
     "convolve",
     "gated_conv",
     "resize_nearest",
