@@ -67,15 +67,28 @@ def read_image(path: str | os.PathLike) -> ImageFile:
         kind = "a folder" if path.is_dir() else "missing"
         raise ImageFileError(f"{path} is {kind}; give the path of an image file")
     try:
-        return _read(path)
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageFileError(f"{path} cannot be read: {error}") from error
+    return decode_image(data, str(path))
+
+
+def decode_image(data: bytes, name: str) -> ImageFile:
+    """The image in the bytes of a file; `name` is what errors call it.
+
+    Raises:
+      ImageFileError: if the bytes are damaged or of another kind.
+    """
+    try:
+        return _decode(data, name)
     except ImageFileError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageFileError(f"{path} is too large: {error}") from error
+        raise ImageFileError(f"{name} is too large: {error}") from error
     # Pillow's plug-ins raise nearly anything on damaged data
     except Exception as error:
         raise ImageFileError(
-            f"{path} cannot be read: {error}. The file is damaged or no"
+            f"{name} cannot be read: {error}. The file is damaged or no"
             f" {', '.join(FORMATS)} image; save it again from its source"
         ) from error
 
@@ -140,8 +153,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _read(path: pathlib.Path) -> ImageFile:
-    data = path.read_bytes()
+def _decode(data: bytes, name: str) -> ImageFile:
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         deep = deep_files.decode_tiff(data)
         if deep is not None:
@@ -152,9 +164,9 @@ def _read(path: pathlib.Path) -> ImageFile:
         kind = (image.format or "").lower()
         kind = "jpeg" if kind == "mpo" else kind
         if kind not in FORMATS:
-            raise ImageFileError(f"{path} is a {kind.upper()} file; convert it to PNG")
+            raise ImageFileError(f"{name} is a {kind.upper()} file; convert it to PNG")
         if getattr(image, "n_frames", 1) > 1 and kind != "jpeg":
-            images.warn(f"{path} holds {image.n_frames} frames; the first one is used")
+            images.warn(f"{name} holds {image.n_frames} frames; the first one is used")
         orientation = image.getexif().get(_ORIENTATION, 1)
         if kind == "png" and deep_files.is_deep_png(data):
             pixels = orient(deep_files.decode_png(data), orientation)
