@@ -1,0 +1,57 @@
+"""How a process starts: joining a cluster, and where compiled programs are kept.
+
+Called by `launch/`, never on import: a library does not configure its user's JAX.
+"""
+
+import os
+import pathlib
+
+import jax
+
+_CLUSTERS = {
+    "SLURM_NTASKS": "SLURM_PROCID",
+    "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK",
+}
+"""Variables that hold the number of processes, and that set in each of them."""
+
+
+def join_cluster(mode: str = "auto") -> None:
+    """Starts `jax.distributed` from the cluster's environment, before any device use.
+
+    Args:
+      mode: "on"; "off"; or "auto": on where Slurm (`srun`) or Open MPI started several
+        processes, or the machine is one of several hosts of a TPU slice.
+    """
+    if mode == "off" or (mode == "auto" and not in_cluster(os.environ)):
+        return
+    jax.distributed.initialize()
+
+
+def in_cluster(environment: "os.PathLike | dict[str, str]") -> bool:
+    """Whether these environment variables are those of one process of several."""
+    for count, rank in _CLUSTERS.items():
+        if rank in environment and int(environment.get(count, 1)) > 1:
+            return True
+    return "," in environment.get("TPU_WORKER_HOSTNAMES", "")
+
+
+def use_compilation_cache(where: str = "auto") -> pathlib.Path | None:
+    """Keeps compiled programs on disk, so that the second run starts faster.
+
+    Args:
+      where: "off", a folder, or "auto": one of this user and this JAX version. Whoever
+        can write there can run code as the user; "auto" makes it private (0700).
+
+    Returns:
+      The folder, or None.
+    """
+    if where == "off":
+        return None
+    if where == "auto":
+        home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+        folder = pathlib.Path(home) / "inpainting_jax" / f"jax-{jax.__version__}"
+    else:
+        folder = pathlib.Path(where).expanduser()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    return folder

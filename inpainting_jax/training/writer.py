@@ -1,0 +1,98 @@
+"""What a run leaves to read: JSON lines, TensorBoard events, image grids.
+
+`metrics.jsonl` holds only what follows from the config and the step, so that a run and
+its interrupted twin write the same file; how fast it went is in `speed.jsonl`. On a
+resume, rows after the restored step are cut off: they will be written again.
+"""
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import numpy as np
+from PIL import Image
+from tensorboardX import SummaryWriter
+
+
+class Writer:
+    """Writes into `workdir`; a closed or inactive one does nothing.
+
+    Args:
+      workdir: of the run; made if need be.
+      step: the step that the run starts after; later rows are removed.
+      active: False on all processes but one.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, *, step: int, active: bool = True):
+        self._active = active
+        if not active:
+            return
+        self.workdir = pathlib.Path(workdir)
+        (self.workdir / "samples").mkdir(parents=True, exist_ok=True)
+        self._metrics = _open_after(self.workdir / "metrics.jsonl", step)
+        self._speed = _open_after(self.workdir / "speed.jsonl", step)
+        self._events = SummaryWriter(
+            str(self.workdir / "tensorboard"), purge_step=step + 1
+        )
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Scalars of a step: losses, gradient norms, validation scores."""
+        self._scalars("_metrics", step, values)
+
+    def speed(self, step: int, values: Mapping[str, float]) -> None:
+        """Scalars that depend on the machine."""
+        self._scalars("_speed", step, values)
+
+    def samples(self, step: int, grid: np.ndarray) -> None:
+        """A grid of images, [H, W, 3] uint8, to `samples/STEP.png`."""
+        if self._active:
+            path = self.workdir / "samples" / f"step_{step:08d}.png"
+            Image.fromarray(grid).save(path)
+            self._events.add_image("samples", grid, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flushes everything to disk."""
+        if self._active:
+            self._metrics.close()
+            self._speed.close()
+            self._events.close()
+            self._active = False
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+    def _scalars(self, file: str, step: int, values: Mapping[str, float]) -> None:
+        if not self._active:
+            return
+        # JSON knows neither NaN nor infinity.
+        row = {k: float(v) if math.isfinite(v) else None for k, v in values.items()}
+        lines: TextIO = getattr(self, file)
+        lines.write(json.dumps({"step": step, **row}) + "\n")
+        lines.flush()
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+
+def _open_after(path: pathlib.Path, step: int) -> TextIO:
+    """The file, open to append, with the complete rows up to `step` only."""
+    rows = path.read_text().splitlines() if path.exists() else []
+    kept = [row for row in rows if _step_of(row) <= step]
+    if len(kept) < len(rows):
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(row + "\n" for row in kept))
+        os.replace(partial, path)
+    return path.open("a")
+
+
+def _step_of(row: str) -> float:
+    """A row's step; infinite for one that a kill cut in half."""
+    try:
+        return json.loads(row)["step"]
+    except (json.JSONDecodeError, KeyError):
+        return math.inf

@@ -1,0 +1,44 @@
+"""Trains a method; the same command resumes.
+
+python -m launch.train --config=inpainting_jax/configs/deepfill_v2.py:tiny \
+    --workdir=runs/first --config.batch_size=4
+"""
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from inpainting_jax import runtime
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Configuration file, METHOD.py[:preset]; its fields are flags."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept, and resumed.")
+_INIT_FROM = flags.DEFINE_string(
+    "init_from", "", "Weights to begin with: a .safetensors file or another workdir."
+)
+_DISTRIBUTED = flags.DEFINE_enum(
+    "distributed",
+    "auto",
+    ["auto", "on", "off"],
+    "Join the processes of a cluster job; auto: where its variables are set.",
+)
+_CACHE = flags.DEFINE_string(
+    "compilation_cache", "auto", "auto (a folder of the user), off, or a folder."
+)
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(argv: list[str]) -> None:
+    """Reads the flags and trains."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    runtime.join_cluster(_DISTRIBUTED.value)
+    runtime.use_compilation_cache(_CACHE.value)
+    # Imported late: nothing may touch a device before the processes have joined.
+    from inpainting_jax.training.loop import train
+
+    train(_CONFIG.value, _WORKDIR.value, init_from=_INIT_FROM.value)
+
+
+if __name__ == "__main__":
+    app.run(main)
