@@ -17,7 +17,8 @@ import dataclasses
 import hashlib
 import importlib.util
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +27,9 @@ from inpainting_jax.data import decode, procedural, tfds_sources
 from inpainting_jax.registry import UnknownNameError
 
 Sample = Mapping[str, Any]
+
+_PART = r"\w+(?:\[[^]]*\])?"  # train, train[:90%]
+_PLACE_AND_SPLIT = rf"(.*?)(?::({_PART}(?:\+{_PART})*))?"
 
 SPLITS = ("train", "validation", "all")
 """Splits of `photos`, `procedural` and `folder:`; TFDS data sets have their own too."""
@@ -74,8 +78,8 @@ def _split_of(kind: str, rest: str) -> tuple[str, str | None]:
     """`PLACE:SPLIT` in two; a colon inside a path stays in the path."""
     if kind in ("photos", "procedural"):
         return "", rest or None
-    place, _, split = rest.rpartition(":")
-    if not place or "/" in split or (kind == "folder" and split not in SPLITS):
+    place, split = re.fullmatch(_PLACE_AND_SPLIT, rest).groups()
+    if kind == "folder" and split not in SPLITS:
         return rest, None
     return place, split
 
@@ -125,31 +129,39 @@ def list_images(root: str | pathlib.Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def held_out(name: str, fraction: float) -> bool:
-    """Whether a file belongs to the validation share.
+def split_by_name(names: Sequence[str], val_fraction: float) -> dict[str, list[str]]:
+    """Names by split, `train` and `validation`.
 
-    A function of the name alone, so that adding files moves none across.
+    Which split a name belongs to follows from the name alone, so that adding files
+    moves none across; but of two names or more each split gets at least one.
+
+    Raises:
+      ValueError: if `val_fraction` is not in [0, 1).
     """
-    digest = hashlib.sha256(name.encode()).digest()
-    return int.from_bytes(digest[:8], "big") < fraction * 2**64
+    if not 0 <= val_fraction < 1:
+        raise ValueError(f"val_fraction must lie in [0, 1), got {val_fraction}.")
+    validation = [n for n in names if _draw(n) < val_fraction]
+    if val_fraction and len(validation) in (0, len(names)):  # a handful of files
+        validation = sorted(names, key=_draw)[: len(names) > 1]
+    train = set(names) - set(validation)
+    return {"train": [n for n in names if n in train], "validation": validation}
+
+
+def _draw(name: str) -> float:
+    """A number in [0, 1) that a name stands for."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) / 2**48
 
 
 def _open_folder(place: str, split: str | None, val_fraction: float) -> FolderSource:
-    if not 0 <= val_fraction < 1:
-        raise ValueError(f"val_fraction must lie in [0, 1), got {val_fraction}.")
     split = _check_split(split, "all")
     names = list_images(place)
     if split != "all":
-        validation = tuple(n for n in names if held_out(n, val_fraction))
-        if not validation or len(validation) == len(names):  # a handful of files
-            validation = names[:1]
-        chosen = validation if split == "validation" else set(names) - set(validation)
-        if not chosen:
-            raise ValueError(
-                f"the folder {place!r} holds a single image: none is left to train on. "
-                f"Add images, or read it whole: folder:{place}:all."
-            )
-        names = tuple(sorted(chosen))
+        names = tuple(split_by_name(names, val_fraction)[split])
+    if not names:
+        raise ValueError(
+            f"no image of the folder {place!r} is held out for the split {split!r}: it"
+            f" needs two images and val_fraction > 0. To read all: folder:{place}:all."
+        )
     return FolderSource(place, names)
 
 

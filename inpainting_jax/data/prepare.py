@@ -1,0 +1,267 @@
+"""A folder of images -> a TFDS data set in the ArrayRecord format, without TensorFlow.
+
+Every file is looked at (`inspection`), then the good ones are written as sharded
+records that training reads in any order. 8-bit RGB JPEG and PNG files keep their bytes;
+others are stored as 8-bit RGB PNG. The output folder appears complete or not at all.
+"""
+
+import contextlib
+import dataclasses
+import io
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from inpainting_jax.data import decode, inspection, sources
+
+LABEL_SUFFIXES = frozenset((".png", ".tif", ".tiff", ".bmp"))
+"""Lossless formats: JPEG would alter class numbers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What `prepare_dataset` wrote: its folder, images per split, findings per file."""
+
+    output: pathlib.Path
+    splits: Mapping[str, int]
+    findings: Sequence[inspection.Finding]
+
+    def __str__(self) -> str:
+        splits = ", ".join(f"{k} {n}" for k, n in self.splits.items())
+        return (
+            f"{inspection.summarise(self.findings)}\n"
+            f"splits    {splits}\n"
+            f"written   {self.output} (report.csv, samples.png)\n"
+            f"train on  --config.data.source=tfds_dir:{self.output}"
+        )
+
+
+def prepare_dataset(
+    images: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    labels: str | os.PathLike | None = None,
+    val_fraction: float = 0.05,
+    min_size: int = 32,
+    name: str = "images",
+    num_shards: int | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Prepared:
+    """Writes the images below a folder as a data set for `tfds_dir:OUTPUT`.
+
+    Args:
+      images: folder, read recursively.
+      output: folder to make; besides the records it holds `report.csv` (a line for each
+        file left out or odd), `report.txt` and `samples.png`.
+      labels: folder with a label map for each image, under the same name but for the
+        suffix: one channel of class numbers 0 to 255, of the image's size.
+      val_fraction: share of the images in the split `validation`, chosen by name.
+      min_size: images with a shorter side are left out, pixels.
+      name: of the data set, for TFDS: lower case letters, digits and underscores.
+      num_shards: files per split; None lets TFDS choose by size.
+      overwrite: replace an earlier data set in `output`.
+      progress: show progress bars.
+
+    Raises:
+      ValueError: folder missing or without images, no image left, output there
+        already, label maps missing or not fitting.
+    """
+    images, output = pathlib.Path(images), pathlib.Path(output)
+    _check_options(val_fraction, min_size, name, num_shards)
+    _check_output(output, overwrite)
+    names = sources.list_images(images)
+    findings = inspection.inspect_folder(
+        images, names, min_size=min_size, progress=progress
+    )
+    kept = [f for f in findings if f.kept]
+    if not kept:
+        first = "; ".join(f"{f.name}: {', '.join(f.problems)}" for f in findings[:5])
+        raise ValueError(f"no image of {images} can be used ({first}).")
+    label_files = _match_labels(images, labels, kept) if labels else {}
+    partial = output.with_name(f".{output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # left by a run that was killed
+    splits = sources.split_by_name([f.name for f in kept], val_fraction)
+    splits = {k: v for k, v in splits.items() if v}
+    by_name = {f.name: f for f in kept}
+
+    def example(file: str) -> dict[str, Any]:
+        record = {"image": _stored_bytes(images, by_name[file]), "name": file}
+        if labels:
+            record["label_map"] = _png(read_label_map(label_files[file]))
+        return record
+
+    try:
+        folder = _write_records(
+            partial,
+            splits,
+            example,
+            name=name,
+            with_labels=bool(labels),
+            num_shards=num_shards,
+            progress=progress,
+        )
+        prepared = Prepared(output, {k: len(v) for k, v in splits.items()}, findings)
+        inspection.write_csv(folder / "report.csv", findings)
+        (folder / "report.txt").write_text(f"{prepared}\n")
+        inspection.write_sheet(folder / "samples.png", images, [f.name for f in kept])
+        if output.exists():
+            shutil.rmtree(output)
+        os.replace(folder, output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return prepared
+
+
+def read_label_map(path: str | os.PathLike) -> np.ndarray:
+    """[H, W] uint8 class numbers of a one-channel image file (palettes: the index)."""
+    try:
+        with Image.open(path) as image:
+            values = np.array(image)
+            mode = image.mode
+    except OSError as error:
+        raise ValueError(f"the label map {path} cannot be read: {error}.") from error
+    if values.ndim != 2:
+        raise ValueError(
+            f"the label map {path} holds {mode} colours; save one channel of class"
+            " numbers (or a palette image)."
+        )
+    if values.min() < 0 or values.max() > 255:
+        raise ValueError(f"the label map {path} holds numbers outside 0 to 255.")
+    return values.astype(np.uint8)
+
+
+def _match_labels(
+    images: pathlib.Path,
+    labels: str | os.PathLike,
+    kept: Sequence[inspection.Finding],
+) -> dict[str, pathlib.Path]:
+    """`{image name: label map file}`; `ValueError` lists those that do not fit."""
+    labels = pathlib.Path(labels)
+    if not labels.is_dir():
+        raise ValueError(f"there is no folder {str(labels)!r}.")
+    files = {
+        path.relative_to(labels).with_suffix("").as_posix(): path
+        for path in sorted(labels.rglob("*"))
+        if path.suffix.lower() in LABEL_SUFFIXES
+    }
+    matched, wrong = {}, []
+    for finding in kept:
+        path = files.get(pathlib.PurePath(finding.name).with_suffix("").as_posix())
+        if path is None:
+            wrong.append(f"{finding.name} has none")
+            continue
+        try:
+            size = read_label_map(path).shape
+        except ValueError as error:
+            wrong.append(str(error))
+            continue
+        if size != (finding.height, finding.width):
+            ours = f"{finding.height}x{finding.width}"
+            wrong.append(f"{finding.name} is {ours}, its map {size[0]}x{size[1]}")
+        matched[finding.name] = path
+    if wrong:
+        raise ValueError(
+            f"{len(wrong)} of {len(kept)} images of {images} lack a fitting label map"
+            f" in {labels} (same name, one of {' '.join(sorted(LABEL_SUFFIXES))}, same"
+            f" size): {'; '.join(wrong[:5])}{'; ...' if len(wrong) > 5 else ''}"
+        )
+    return matched
+
+
+def _write_records(
+    partial: pathlib.Path,
+    splits: Mapping[str, Sequence[str]],
+    example: Callable[[str], Mapping[str, Any]],
+    *,
+    name: str,
+    with_labels: bool,
+    num_shards: int | None,
+    progress: bool,
+) -> pathlib.Path:
+    """Writes the records below `partial`; returns the folder that holds them."""
+    import tensorflow_datasets as tfds
+
+    if not progress:
+        tfds.disable_progress_bar()
+    features = {
+        "image": tfds.features.Image(doc="8-bit RGB, JPEG or PNG"),
+        "name": tfds.features.Text(doc="path of the file it came from"),
+    }
+    if with_labels:
+        features["label_map"] = tfds.features.Image(
+            shape=(None, None, 1), encoding_format="png", doc="class numbers"
+        )
+
+    class FolderBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            return tfds.core.DatasetInfo(
+                builder=self,
+                description="Images prepared by inpainting_jax.",
+                features=tfds.features.FeaturesDict(features),
+                disable_shuffling=False,
+            )
+
+        def _split_generators(self, dl_manager):
+            del dl_manager
+            return {k: self._generate_examples(v) for k, v in splits.items()}
+
+        def _generate_examples(self, names):
+            for file in names:
+                yield file, example(file)
+
+    FolderBuilder.name = name
+    builder = FolderBuilder(data_dir=partial, file_format="array_record")
+    config = tfds.download.DownloadConfig(num_shards=num_shards)
+    with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloading
+        builder.download_and_prepare(download_config=config)
+    return pathlib.Path(builder.data_path)
+
+
+def _stored_bytes(images: pathlib.Path, finding: inspection.Finding) -> io.BytesIO:
+    """The file's own bytes if it is plain, else what training sees of it, as PNG."""
+    path = images / finding.name
+    if finding.plain:
+        return io.BytesIO(path.read_bytes())
+    return _png(decode.read(path))
+
+
+def _png(array: np.ndarray) -> io.BytesIO:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format="PNG")
+    buffer.seek(0)
+    return buffer
+
+
+def _check_options(
+    val_fraction: float, min_size: int, name: str, num_shards: int | None
+) -> None:
+    if not 0 <= val_fraction < 1:
+        raise ValueError(f"val_fraction must lie in [0, 1), got {val_fraction}.")
+    if min_size < 1:
+        raise ValueError(f"min_size must be at least 1, got {min_size}.")
+    if num_shards is not None and num_shards < 1:
+        raise ValueError(f"num_shards must be at least 1, got {num_shards}.")
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise ValueError(
+            f"the name {name!r} must be lower case letters, digits and underscores."
+        )
+
+
+def _check_output(output: pathlib.Path, overwrite: bool) -> None:
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not (output / "dataset_info.json").is_file():  # never delete what is not ours
+        raise ValueError(f"{output} exists and is no data set: choose another output.")
+    if not overwrite:
+        raise ValueError(
+            f"{output} exists already: choose another output, or --overwrite it."
+        )
