@@ -26,7 +26,7 @@ LAYERS = [
         "checkpoints",
         "weight_files",
         "images",
-        "png16",
+        "deep_files",
         "image_files",
         "registry",
         "types",
