@@ -148,25 +148,29 @@ def tiny():
     mask[0, 8:20, 8:30] = 1
     mask[1, 2:12, 20:36] = 1
     batch = {"image": image, "mask": jnp.asarray(mask)}
-    return method, method.init(jax.random.key(0), batch), batch
+    return method, jax.jit(method.init)(jax.random.key(0), batch), batch
 
 
 def test_permuting_the_batch_permutes_the_result(tiny):
     """Each image has its own attention mask, so images do not touch one another."""
     method, variables, batch = tiny
-    both = method.predict(variables, None, batch["image"], batch["mask"])["refined"]
+    predict = jax.jit(method.predict)
+    both = predict(variables, None, batch["image"], batch["mask"])["refined"]
     for i in range(2):
-        one = method.predict(
-            variables, None, batch["image"][i : i + 1], batch["mask"][i : i + 1]
-        )["refined"]
+        image, mask = batch["image"][i : i + 1], batch["mask"][i : i + 1]
+        one = predict(variables, None, image, mask)["refined"]
         np.testing.assert_allclose(both[i : i + 1], one, atol=1e-5)
 
 
 def test_blocked_attention_gives_the_same_picture(tiny):
     method, variables, batch = tiny
     blocked = METHODS["deepfill_v2"](width=4, discriminator_width=4, block_size=1)
-    dense = method.predict(variables, None, batch["image"], batch["mask"])["refined"]
-    other = blocked.predict(variables, None, batch["image"], batch["mask"])["refined"]
+    dense = jax.jit(method.predict)(variables, None, batch["image"], batch["mask"])[
+        "refined"
+    ]
+    other = jax.jit(blocked.predict)(variables, None, batch["image"], batch["mask"])[
+        "refined"
+    ]
     np.testing.assert_allclose(dense, other, atol=1e-5)
 
 
@@ -177,10 +181,11 @@ def test_sketch_lines_count_inside_the_hole_only():
     mask = jnp.zeros((1, 32, 32, 1)).at[:, 8:24, 8:24].set(1)
     guide = jnp.asarray(rng.integers(0, 2, (1, 32, 32, 1)), jnp.float32)
     batch = {"image": image, "mask": mask, "guide": guide}
-    variables = method.init(jax.random.key(0), batch)
-    plain = method.inpaint(variables, None, image, mask, guide)
-    outside = method.inpaint(variables, None, image, mask, guide * mask)
-    without = method.inpaint(variables, None, image, mask, None)
+    variables = jax.jit(method.init)(jax.random.key(0), batch)
+    inpaint = jax.jit(method.inpaint)
+    plain = inpaint(variables, None, image, mask, guide)
+    outside = inpaint(variables, None, image, mask, guide * mask)
+    without = inpaint(variables, None, image, mask, jnp.zeros_like(guide))
     assert jnp.array_equal(plain, outside)
     assert not jnp.array_equal(plain, without)
 
@@ -211,8 +216,12 @@ def test_mixed_precision_stays_close(tiny):
     half = METHODS["deepfill_v2"](
         width=4, discriminator_width=4, compute_dtype="bfloat16"
     )
-    full = method.predict(variables, None, batch["image"], batch["mask"])["coarse"]
-    low = half.predict(variables, None, batch["image"], batch["mask"])["coarse"]
+    full = jax.jit(method.predict)(variables, None, batch["image"], batch["mask"])[
+        "coarse"
+    ]
+    low = jax.jit(half.predict)(variables, None, batch["image"], batch["mask"])[
+        "coarse"
+    ]
     assert low.dtype == jnp.float32
     # bfloat16 keeps 8 bits: 0.4 % a layer, 17 layers.
     np.testing.assert_allclose(full, low, atol=0.05)
