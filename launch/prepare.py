@@ -26,6 +26,7 @@ _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "replace an earlier data s
 
 
 def main(argv: list[str]) -> None:
+    """Prepares the data set; exit status 2 on wrong use."""
     if argv[1:]:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.ERROR)  # TFDS tells its inner steps otherwise

@@ -12,7 +12,7 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,46 +76,34 @@ def prepare_dataset(
     images, output = pathlib.Path(images), pathlib.Path(output)
     _check_options(val_fraction, min_size, name, num_shards)
     _check_output(output, overwrite)
-    names = sources.list_images(images)
     findings = inspection.inspect_folder(
-        images, names, min_size=min_size, progress=progress
+        images, sources.list_images(images), min_size=min_size, progress=progress
     )
-    kept = [f for f in findings if f.kept]
+    kept = {f.name: f for f in findings if f.kept}
     if not kept:
         first = "; ".join(f"{f.name}: {', '.join(f.problems)}" for f in findings[:5])
         raise ValueError(f"no image of {images} can be used ({first}).")
-    label_files = _match_labels(images, labels, kept) if labels else {}
-    partial = output.with_name(f".{output.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # left by a run that was killed
-    splits = sources.split_by_name([f.name for f in kept], val_fraction)
-    splits = {k: v for k, v in splits.items() if v}
-    by_name = {f.name: f for f in kept}
+    label_files = _match_labels(images, labels, kept.values()) if labels else {}
+    splits = sources.split_by_name(list(kept), val_fraction)
+    splits = {split: names for split, names in splits.items() if names}
 
     def example(file: str) -> dict[str, Any]:
-        record = {"image": _stored_bytes(images, by_name[file]), "name": file}
+        record = {"image": _stored_bytes(images, kept[file]), "name": file}
         if labels:
             record["label_map"] = _png(read_label_map(label_files[file]))
         return record
 
-    try:
-        folder = _write_records(
-            partial,
-            splits,
-            example,
-            name=name,
-            with_labels=bool(labels),
-            num_shards=num_shards,
-            progress=progress,
-        )
-        prepared = Prepared(output, {k: len(v) for k, v in splits.items()}, findings)
-        inspection.write_csv(folder / "report.csv", findings)
+    prepared = Prepared(output, {k: len(v) for k, v in splits.items()}, findings)
+    with _complete_or_absent(output) as partial:
+        features = _features(with_labels=bool(labels))
+        builder = _builder(partial, name, features, splits, example)
+        folder = _write_records(builder, num_shards, progress)
         (folder / "report.txt").write_text(f"{prepared}\n")
-        inspection.write_sheet(folder / "samples.png", images, [f.name for f in kept])
+        inspection.write_csv(folder / "report.csv", findings)
+        inspection.write_sheet(folder / "samples.png", images, list(kept))
         if output.exists():
             shutil.rmtree(output)
         os.replace(folder, output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return prepared
 
 
@@ -140,7 +128,7 @@ def read_label_map(path: str | os.PathLike) -> np.ndarray:
 def _match_labels(
     images: pathlib.Path,
     labels: str | os.PathLike,
-    kept: Sequence[inspection.Finding],
+    kept: Iterable[inspection.Finding],
 ) -> dict[str, pathlib.Path]:
     """`{image name: label map file}`; `ValueError` lists those that do not fit."""
     labels = pathlib.Path(labels)
@@ -168,28 +156,27 @@ def _match_labels(
         matched[finding.name] = path
     if wrong:
         raise ValueError(
-            f"{len(wrong)} of {len(kept)} images of {images} lack a fitting label map"
+            f"{len(wrong)} images of {images} lack a fitting label map"
             f" in {labels} (same name, one of {' '.join(sorted(LABEL_SUFFIXES))}, same"
             f" size): {'; '.join(wrong[:5])}{'; ...' if len(wrong) > 5 else ''}"
         )
     return matched
 
 
-def _write_records(
-    partial: pathlib.Path,
-    splits: Mapping[str, Sequence[str]],
-    example: Callable[[str], Mapping[str, Any]],
-    *,
-    name: str,
-    with_labels: bool,
-    num_shards: int | None,
-    progress: bool,
-) -> pathlib.Path:
-    """Writes the records below `partial`; returns the folder that holds them."""
+@contextlib.contextmanager
+def _complete_or_absent(output: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder beside `output` to work in, removed in the end."""
+    partial = output.with_name(f".{output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # left by a run that was killed
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _features(*, with_labels: bool) -> dict[str, Any]:
     import tensorflow_datasets as tfds
 
-    if not progress:
-        tfds.disable_progress_bar()
     features = {
         "image": tfds.features.Image(doc="8-bit RGB, JPEG or PNG"),
         "name": tfds.features.Text(doc="path of the file it came from"),
@@ -198,6 +185,18 @@ def _write_records(
         features["label_map"] = tfds.features.Image(
             shape=(None, None, 1), encoding_format="png", doc="class numbers"
         )
+    return features
+
+
+def _builder(
+    folder: pathlib.Path,
+    name: str,
+    features: Mapping[str, Any],
+    splits: Mapping[str, Sequence[str]],
+    example: Callable[[str], Mapping[str, Any]],
+):
+    """A TFDS builder of the named examples, that writes below `folder`."""
+    import tensorflow_datasets as tfds
 
     class FolderBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         VERSION = tfds.core.Version("1.0.0")
@@ -207,7 +206,6 @@ def _write_records(
                 builder=self,
                 description="Images prepared by inpainting_jax.",
                 features=tfds.features.FeaturesDict(features),
-                disable_shuffling=False,
             )
 
         def _split_generators(self, dl_manager):
@@ -219,7 +217,15 @@ def _write_records(
                 yield file, example(file)
 
     FolderBuilder.name = name
-    builder = FolderBuilder(data_dir=partial, file_format="array_record")
+    return FolderBuilder(data_dir=folder, file_format="array_record")
+
+
+def _write_records(builder, num_shards: int | None, progress: bool) -> pathlib.Path:
+    """Writes a builder's records; returns the folder that holds them."""
+    import tensorflow_datasets as tfds
+
+    if not progress:
+        tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(num_shards=num_shards)
     with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloading
         builder.download_and_prepare(download_config=config)
