@@ -29,6 +29,7 @@ def convolve(
     strides: int = 1,
     padding: Padding = "SAME",
     dilation: int = 1,
+    precision: jax.lax.Precision | None = None,
 ) -> jax.Array:
     """Convolves [B, H, W, C] with a kernel [k, k, C, F], in the dtype of the features.
 
@@ -39,6 +40,7 @@ def convolve(
       strides: step of the window in both directions.
       padding: see the module's docstring.
       dilation: distance of neighbouring kernel taps.
+      precision: of the products; None follows JAX's setting.
 
     Returns:
       [B, H', W', F].
@@ -51,6 +53,7 @@ def convolve(
         padding,
         rhs_dilation=(dilation, dilation),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=precision,
     )
     if bias is None:
         return out
