@@ -6,9 +6,9 @@ all the same, so that all generators are called alike.
 """
 
 import jax.numpy as jnp
-from jax import lax, random
+from jax import lax
 
-from inpainting_jax.masks.drawing import as_mask, draw_int, draw_uniform
+from inpainting_jax.masks.drawing import as_mask, between, draw_shares, whole_between
 from inpainting_jax.registry import UnknownNameError
 from inpainting_jax.types import Array, Key
 
@@ -66,22 +66,15 @@ def box(
     limit = (min(tall, wide) - 1) // 2
     largest = min(16, min(height, width) // 16) if shrink is None else shrink
     largest = min(largest, limit)
-    keys = random.split(key, 4)
+    shares = draw_shares(key, (4,))
     # The upper bound is exclusive in the original: the last corner is never drawn.
-    top = draw_int(keys[0], (), margin, max(margin + 1, height - tall - margin))
-    left = draw_int(keys[1], (), margin, max(margin + 1, width - wide - margin))
-    down = draw_int(keys[2], (), 0, largest + 1)
-    across = draw_int(keys[3], (), 0, largest + 1)
-    return as_mask(
-        _rectangle(
-            height,
-            width,
-            top + down,
-            top + tall - down,
-            left + across,
-            left + wide - across,
-        )
-    )
+    top = whole_between(shares[0], margin, height - tall - margin)
+    left = whole_between(shares[1], margin, width - wide - margin)
+    down = whole_between(shares[2], 0, largest + 1)
+    across = whole_between(shares[3], 0, largest + 1)
+    bottom, right = top + tall - down, left + wide - across
+    hole = _rectangle(height, width, top + down, bottom, left + across, right)
+    return as_mask(hole)
 
 
 def boxes(
@@ -105,21 +98,22 @@ def boxes(
         )
     _share("min_size", min_size)
     _share("max_size", max_size)
-    count_key, key = random.split(key)
-    count = draw_int(count_key, (), min_count, max_count + 1)
+    shares = draw_shares(key, (max_count + 1, 4))
+    count = whole_between(shares[-1, 0], min_count, max_count + 1)
 
-    def add(index, hole):
-        keys = random.split(random.fold_in(key, index), 4)
-        tall = draw_uniform(keys[0], (), min_size * height, max_size * height)
-        wide = draw_uniform(keys[1], (), min_size * width, max_size * width)
+    def add(hole, item):
+        index, share = item
+        tall = between(share[0], min_size * height, max_size * height)
+        wide = between(share[1], min_size * width, max_size * width)
         tall = jnp.maximum(tall.astype(jnp.int32), 1)
         wide = jnp.maximum(wide.astype(jnp.int32), 1)
-        top = draw_int(keys[2], (), 0, height - tall + 1)
-        left = draw_int(keys[3], (), 0, width - wide + 1)
+        top = whole_between(share[2], 0, height - tall + 1)
+        left = whole_between(share[3], 0, width - wide + 1)
         new = _rectangle(height, width, top, top + tall, left, left + wide)
-        return hole | (new & (index < count))
+        return hole | (new & (index < count)), None
 
-    return as_mask(lax.fori_loop(0, max_count, add, jnp.zeros((height, width), bool)))
+    items = (jnp.arange(max_count), shares[:-1])
+    return as_mask(lax.scan(add, jnp.zeros((height, width), bool), items)[0])
 
 
 _SIDES = ("left", "right", "top", "bottom")
@@ -145,7 +139,10 @@ def half(
             (height - rows, height, 0, width),
         ]
     )
-    index = draw_int(key, (), 0, 4) if side == "random" else _SIDES.index(side)
+    if side == "random":
+        index = whole_between(draw_shares(key, ()), 0, 4)
+    else:
+        index = _SIDES.index(side)
     return as_mask(_rectangle(height, width, *bounds[index]))
 
 

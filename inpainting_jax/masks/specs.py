@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax, random
 
-from inpainting_jax.masks.drawing import draw_uniform, hole_ratio
+from inpainting_jax.masks.drawing import draw_shares, hole_ratio
 from inpainting_jax.registry import Registry
 from inpainting_jax.types import Array, Key
 
@@ -40,7 +40,7 @@ MASKS = Registry(
         "strokes": "inpainting_jax.masks.free_form:strokes",
         "deepfill": "inpainting_jax.masks.free_form:deepfill",
         "brush": "inpainting_jax.masks.free_form:brush",
-        "irregular": "inpainting_jax.masks.free_form:irregular",
+        "irregular": "inpainting_jax.masks.shapes:irregular",
     },
 )
 
@@ -105,7 +105,7 @@ def sampler(spec: str) -> Draw:
     def draw(key, height, width):
         choice_key, key = random.split(key)
         edges = jnp.cumsum(jnp.array(weights, jnp.float32)) / sum(weights)
-        share = draw_uniform(choice_key, (), 0, 1.0).astype(jnp.float32)
+        share = draw_shares(choice_key, ()).astype(jnp.float32)
         index = jnp.minimum(jnp.sum(share >= edges), len(draws) - 1)
         branches = [functools.partial(_call, one, height, width) for one in draws]
         return lax.switch(index, branches, key)
@@ -120,27 +120,22 @@ def bounded(draw: Draw, low: float, high: float) -> Draw:
     """
 
     def redraw(key, height, width):
-        def attempt(index):
-            mask = draw(random.fold_in(key, index), height, width)
-            ratio = hole_ratio(mask)
-            outside = jnp.maximum(jnp.maximum(low - ratio, ratio - high), 0)
-            missed = jnp.where((ratio > low) & (ratio <= high), -1.0, outside)
-            return mask, missed.astype(jnp.float32)
-
         def again(state):
             _, missed, index = state
             return (missed >= 0) & (index < MAX_TRIES)
 
-        def step(state):
+        def attempt(state):
             best, missed, index = state
-            mask, new = attempt(index)
-            return (
-                jnp.where(new < missed, mask, best),
-                jnp.minimum(new, missed),
-                index + 1,
-            )
+            mask = draw(random.fold_in(key, index), height, width)
+            ratio = hole_ratio(mask).astype(jnp.float32)
+            outside = jnp.maximum(jnp.maximum(low - ratio, ratio - high), 0)
+            new = jnp.where((ratio > low) & (ratio <= high), -1.0, outside)
+            best = jnp.where(new < missed, mask, best)
+            return best, jnp.minimum(new, missed), index + 1
 
-        return lax.while_loop(again, step, (*attempt(0), jnp.int32(1)))[0]
+        empty = jnp.zeros((height, width, 1), jnp.float32)
+        start = (empty, jnp.float32(jnp.inf), jnp.int32(0))
+        return lax.while_loop(again, attempt, start)[0]
 
     return redraw
 
