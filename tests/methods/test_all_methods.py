@@ -1,0 +1,213 @@
+"""What holds for every method of the registry, learned or not."""
+
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from inpainting_jax.data import guides
+from inpainting_jax.methods import METHODS
+
+SIDE = 32
+
+
+def tiny(name, preset="tiny"):
+    """A method as small as its config makes it, with variables where it has some."""
+    try:
+        module = importlib.import_module(f"inpainting_jax.configs.{name}")
+    except ModuleNotFoundError:
+        return METHODS[name](), None
+    config = module.get_config(preset)
+    return METHODS[name](**config.model, compute_dtype=config.compute_dtype), config
+
+
+def make_batch(method, count=2, side=SIDE):
+    rng = np.random.default_rng(3)
+    ramp = np.linspace(-0.8, 0.8, side)[:, None, None] * np.ones((1, side, 3))
+    image = ramp[None] + 0.1 * rng.standard_normal((count, side, side, 3))
+    mask = np.zeros((count, side, side, 1), np.float32)
+    for i in range(count):
+        mask[i, 6 + i : 16 + 2 * i, 9 + i : 20] = 1
+    batch = {
+        "image": jnp.asarray(np.clip(image, -1, 1), jnp.float32),
+        "mask": jnp.asarray(mask),
+        "keys": jax.random.split(jax.random.key(4), count),
+    }
+    if method.guide_channels:
+        batch["guide"] = guides.edges(batch["image"]) * batch["mask"]
+    return batch
+
+
+@pytest.fixture(scope="module", params=list(METHODS))
+def prepared(request):
+    method, config = tiny(request.param)
+    batch = make_batch(method)
+    variables = jax.jit(method.init)(jax.random.key(0), batch)
+    predict = jax.jit(method.predict) if method.traceable else method.predict
+    return method, config, variables, batch, predict
+
+
+@pytest.fixture(scope="module", params=[n for n in METHODS if METHODS[n]().objectives])
+def learned(request):
+    method, config = tiny(request.param)
+    batch = make_batch(method)
+    variables = jax.jit(method.init)(jax.random.key(0), batch)
+    weights = dict(config.phases[config.schedule[-1]].loss_weights)
+    return method, variables, batch, weights
+
+
+def complete(prepared, image, mask, key=0):
+    _, _, variables, batch, predict = prepared
+    guide = batch.get("guide")
+    guide = None if guide is None else guide[: len(image)]
+    return predict(variables, jax.random.key(key), image, mask, guide)["completed"]
+
+
+def test_known_pixels_are_untouched(prepared):
+    batch = prepared[3]
+    completed = complete(prepared, batch["image"], batch["mask"])
+    assert completed.shape == batch["image"].shape
+    assert jnp.isfinite(completed).all()
+    known = np.broadcast_to(np.asarray(batch["mask"]) == 0, completed.shape)
+    np.testing.assert_array_equal(
+        np.asarray(completed)[known], np.asarray(batch["image"])[known]
+    )
+    changed = np.asarray(completed)[~known] != np.asarray(batch["image"])[~known]
+    assert changed.mean() > 0.9
+
+
+def test_the_hole_is_never_read(prepared):
+    """Bit-equal for two contents of the hole, not-a-number among them."""
+    batch = prepared[3]
+    hole = batch["mask"] == 1
+    other = jnp.where(hole, jnp.nan, batch["image"])
+    expected = complete(prepared, batch["image"], batch["mask"])
+    np.testing.assert_array_equal(complete(prepared, other, batch["mask"]), expected)
+
+
+def test_gradient_to_the_hole_is_exactly_zero(prepared):
+    method, _, variables, batch, _ = prepared
+    if not method.traceable:
+        return  # no gradient is defined: the test above compares bits
+
+    def total(image):
+        stages = method.predict(
+            variables, jax.random.key(0), image, batch["mask"], batch.get("guide")
+        )
+        return sum(jnp.sum(stage**2) for stage in stages.values())
+
+    gradient = jax.jit(jax.grad(total))(batch["image"])
+    assert (jnp.where(batch["mask"] == 1, gradient, 0) == 0).all()
+    assert jnp.abs(gradient).max() > 0
+
+
+def test_two_masks_in_a_batch_equal_two_batches(prepared):
+    method, _, _, batch, _ = prepared
+    both = complete(prepared, batch["image"], batch["mask"])
+    if method.name == "patchmatch":
+        first = complete(prepared, batch["image"][:1], batch["mask"][:1])
+        np.testing.assert_array_equal(both[:1], first)
+        return  # its randomness follows the place in the batch
+    for i in range(2):
+        one = complete(prepared, batch["image"][i : i + 1], batch["mask"][i : i + 1])
+        np.testing.assert_allclose(both[i : i + 1], one, atol=1e-5)
+
+
+def test_the_same_key_gives_the_same_bits(prepared):
+    batch = prepared[3]
+    once = complete(prepared, batch["image"], batch["mask"], key=5)
+    again = complete(prepared, batch["image"], batch["mask"], key=5)
+    np.testing.assert_array_equal(once, again)
+
+
+@pytest.mark.parametrize("extreme", ["one pixel missing", "one pixel known", "none"])
+def test_extreme_holes_stay_finite(prepared, extreme):
+    batch = prepared[3]
+    mask = np.zeros(batch["mask"].shape, np.float32)
+    if extreme == "one pixel missing":
+        mask[:, 7, 9] = 1
+    elif extreme == "one pixel known":
+        mask[:] = 1
+        mask[:, 7, 9] = 0
+    completed = complete(prepared, batch["image"], jnp.asarray(mask))
+    assert np.isfinite(np.asarray(completed)).all()
+
+
+def test_an_update_touches_only_its_own_network(learned):
+    method, variables, batch, weights = learned
+    for name, objective in method.objectives.items():
+
+        def loss(params, objective=objective):
+            return objective(params, variables, jax.random.key(1), batch, weights)
+
+        step = jax.jit(jax.value_and_grad(loss, has_aux=True))
+        (value, aux), gradient = step(variables[name]["params"])
+        assert jnp.isfinite(value)
+        assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(gradient))
+        assert optax.global_norm(gradient) > 0
+        assert all(jnp.shape(metric) == () for metric in aux.metrics.values())
+        for network, collections in aux.updates.items():
+            assert "params" not in collections
+            assert set(collections) <= set(variables[network])
+
+
+@pytest.mark.parametrize("extreme", ["one pixel missing", "one pixel known"])
+def test_extreme_holes_have_finite_gradients(learned, extreme):
+    method, variables, batch, weights = learned
+    mask = jnp.zeros_like(batch["mask"]).at[:, 7, 9].set(1)
+    batch = batch | {"mask": mask if extreme == "one pixel missing" else 1 - mask}
+    for name, objective in method.objectives.items():
+        gradient = jax.jit(
+            jax.grad(
+                lambda p, f=objective: f(
+                    p, variables, jax.random.key(1), batch, weights
+                )[0]
+            )
+        )(variables[name]["params"])
+        assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(gradient))
+
+
+@pytest.mark.slow
+def test_tiny_overfits_eight_images():
+    """Hole L1 falls at least five times in 500 steps: 8 images, each a fixed hole."""
+    from inpainting_jax import masks
+    from inpainting_jax.data import eval_images, open_source
+    from inpainting_jax.images import to_signed
+    from inpainting_jax.losses import masked_l1_loss
+    from inpainting_jax.training.optimizers import build_optimizer
+    from inpainting_jax.training.phases import Plan
+    from inpainting_jax.training.state import create_state
+    from inpainting_jax.training.step import Step
+
+    method, config = tiny("deepfill_v2")
+    side = config.data.image_size
+    pictures = eval_images(open_source("photos", "validation"), side, 8)
+    holes, _ = masks.fixed_set(config.masks, 0, 8, side, side)
+    batch = {
+        "image": jnp.asarray(to_signed(np.stack([image for _, image in pictures]))),
+        "mask": jnp.asarray(holes[..., None] > 0, jnp.float32),
+        "keys": jax.random.split(jax.random.key(1), 8),
+    }
+    chains = {name: build_optimizer(spec) for name, spec in config.optimizers.items()}
+    init = jax.jit(lambda key: method.init(key, batch))
+    state = create_state(jax.random.key(0), init, chains)
+    plan = Plan(config, method.networks)
+    step = jax.jit(
+        Step(method, chains, prepare=lambda key, raw: raw), static_argnames="phase"
+    )
+
+    def hole_l1(state):
+        refined = jax.jit(method.predict)(
+            state.variables, None, batch["image"], batch["mask"]
+        )["refined"]
+        return float(masked_l1_loss(refined, batch["image"], batch["mask"]).mean())
+
+    before = hole_l1(state)
+    for i in range(500):
+        state, _ = step(state, batch, phase=plan.at(i))
+    after = hole_l1(state)
+    print(f"hole L1 {before:.4f} -> {after:.4f}: {before / after:.1f} times less")
+    assert before / after >= 5
