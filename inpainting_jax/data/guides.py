@@ -62,12 +62,15 @@ def _filter(x: Array, taps: np.ndarray, axis: int) -> Array:
     widths = [(0, 0)] * 4
     widths[axis] = (reach, reach)
     padded = jnp.pad(x, widths, mode="edge")
-    size = x.shape[axis]
-    parts = (
-        float(tap) * lax.slice_in_dim(padded, i, i + size, axis=axis)
-        for i, tap in enumerate(taps)
+    kernel = taps.reshape((-1, 1, 1, 1) if axis == 1 else (1, -1, 1, 1))
+    return lax.conv_general_dilated(
+        padded,
+        jnp.asarray(kernel, x.dtype),
+        (1, 1),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=lax.Precision.HIGHEST,
     )
-    return sum(parts)
 
 
 def _smooth(x: Array, sigma: float) -> Array:

@@ -86,6 +86,8 @@ def prepare_dataset(
     label_files = _match_labels(images, labels, kept.values()) if labels else {}
     splits = sources.split_by_name(list(kept), val_fraction)
     splits = {split: names for split, names in splits.items() if names}
+    if (num_shards or 1) > min(map(len, splits.values())):
+        raise ValueError(f"num_shards={num_shards} is more than the images of a split.")
 
     def example(file: str) -> dict[str, Any]:
         record = {"image": _stored_bytes(images, kept[file]), "name": file}

@@ -65,6 +65,8 @@ class TfdsSource:
         where = f"record {index} of {self.label}"
         try:
             record = self.records[index]
+        except (ImportError, MemoryError):  # not the record's fault
+            raise
         except Exception as error:  # damage surfaces as any kind of error in TFDS
             raise decode.bad_image(f"{where} cannot be read: {error}") from error
         name = record.get(self.preset.name, f"{self.label}/{index:08d}")
