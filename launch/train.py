@@ -4,7 +4,7 @@ python -m launch.train --config=inpainting_jax/configs/deepfill_v2.py:tiny \
     --workdir=runs/first --config.batch_size=4
 """
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from inpainting_jax import runtime
@@ -32,6 +32,7 @@ def main(argv: list[str]) -> None:
     """Reads the flags and trains."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    logging.set_verbosity(logging.WARNING)  # orbax tells every rename otherwise
     runtime.join_cluster(_DISTRIBUTED.value)
     runtime.use_compilation_cache(_CACHE.value)
     # Imported late: nothing may touch a device before the processes have joined.

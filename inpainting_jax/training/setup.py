@@ -134,7 +134,7 @@ def first_state(run: Run, init_from: str) -> tuple[TrainState, str]:
     key = jax.random.key(config.seed)
     latest = run.checkpoints.latest_step()
     if latest is None:
-        state = jax.jit(create, out_shardings=whole)(key)
+        state = parallel.run_once(create, mesh, key)
         if not init_from:
             return state, "fresh run"
         state, origin = resume.adopt_weights(state, init_from, run.method.name)

@@ -70,7 +70,7 @@ class Step:
         (loss, aux), grads = self.average(
             objective(params, state.variables, key, batch, weights)
         )
-        grad_norm = optax.global_norm(grads)
+        grad_norm = optax.tree.norm(grads)
         good = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
 
         updates, opt_state = self.optimizers[name].update(
