@@ -94,3 +94,14 @@ def _recipe_tensor(name: str, shape: list, recipe: dict, gain: float, layout: st
         return 1 + 0.1 * normal
     fan = np.prod(shape[1:] if layout == "torch" else shape[:-1])
     return normal * np.float32(gain * float(fan) ** recipe.get("power", -0.5))
+
+
+@pytest.fixture(scope="session")
+def fresh_variables():
+    """`method.init`, compiled unoptimised: its random draws would take a minute."""
+
+    def initialise(method, key, batch):
+        options = {"xla_backend_optimization_level": 0}
+        return jax.jit(method.init, compiler_options=options)(key, batch)
+
+    return initialise

@@ -1,4 +1,4 @@
-"""DeepFill v2 against the outputs of the TensorFlow original and of nipponjo's ports."""
+"""DeepFill v2 against outputs of the TensorFlow original and of nipponjo's ports."""
 
 import json
 
@@ -140,7 +140,7 @@ def test_discriminator_equals_the_port_of_nipponjo(golden, recipe_weights, case)
 
 
 @pytest.fixture(scope="module")
-def tiny():
+def tiny(fresh_variables):
     method = METHODS["deepfill_v2"](width=4, discriminator_width=4)
     rng = np.random.default_rng(0)
     image = jnp.asarray(rng.uniform(-1, 1, (2, 32, 40, 3)), jnp.float32)
@@ -148,7 +148,7 @@ def tiny():
     mask[0, 8:20, 8:30] = 1
     mask[1, 2:12, 20:36] = 1
     batch = {"image": image, "mask": jnp.asarray(mask)}
-    return method, jax.jit(method.init)(jax.random.key(0), batch), batch
+    return method, fresh_variables(method, jax.random.key(0), batch), batch
 
 
 def test_permuting_the_batch_permutes_the_result(tiny):
@@ -174,14 +174,14 @@ def test_blocked_attention_gives_the_same_picture(tiny):
     np.testing.assert_allclose(dense, other, atol=1e-5)
 
 
-def test_sketch_lines_count_inside_the_hole_only():
+def test_sketch_lines_count_inside_the_hole_only(fresh_variables):
     method = METHODS["deepfill_v2"](width=4, discriminator_width=4, guided=True)
     rng = np.random.default_rng(0)
     image = jnp.asarray(rng.uniform(-1, 1, (1, 32, 32, 3)), jnp.float32)
     mask = jnp.zeros((1, 32, 32, 1)).at[:, 8:24, 8:24].set(1)
     guide = jnp.asarray(rng.integers(0, 2, (1, 32, 32, 1)), jnp.float32)
     batch = {"image": image, "mask": mask, "guide": guide}
-    variables = jax.jit(method.init)(jax.random.key(0), batch)
+    variables = fresh_variables(method, jax.random.key(0), batch)
     inpaint = jax.jit(method.inpaint)
     plain = inpaint(variables, None, image, mask, guide)
     outside = inpaint(variables, None, image, mask, guide * mask)
