@@ -183,7 +183,7 @@ def _decode(data: bytes, name: str) -> ImageFile:
 def _to_pixels(image: Image.Image, icc_profile: bytes | None):
     """The array of an upright Pillow image, and the profile that still describes it."""
     if image.mode == "CMYK" and icc_profile:
-        with contextlib.suppress(ImageCms.PyCMSError):
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):
             source = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
             target = ImageCms.createProfile("sRGB")
             image = ImageCms.profileToProfile(image, source, target, outputMode="RGB")

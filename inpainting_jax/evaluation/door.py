@@ -54,7 +54,7 @@ def prepare(
     Args:
       image: [H, W], [H, W, C] or a batch of these; C = 1 or 3, or with alpha 2 or 4;
         uint8, uint16, or float in [0, 1]. Three axes mean [H, W, C] where the last is
-        1 to 4 long, unless the mask has the same shape.
+        1 to 4 long, unless only a batch of grey images fits the mask.
       mask: [H, W], [H, W, 1..4] (one for all), or a batch of these.
       mask_convention: see `images.to_mask`.
       dilate: pixels by which the hole grows in all directions, >= 0.
@@ -155,8 +155,10 @@ def _as_batch(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if image.ndim == 2:
         return image[None, :, :, None]
     if image.ndim == 3:
-        grey_batch = image.shape[-1] not in (1, 2, 3, 4) or (
-            mask.shape == image.shape and image.shape[-1] > 1
+        grey_batch = (
+            image.shape[-1] not in (1, 2, 3, 4)
+            or (mask.shape == image.shape and image.shape[-1] > 1)
+            or (mask.shape == image.shape[1:] and mask.shape != image.shape[:2])
         )
         return image[..., None] if grey_batch else image[None]
     if image.ndim == 4 and image.shape[-1] in (1, 2, 3, 4):
