@@ -40,7 +40,6 @@ def edges(
         raise ValueError(f"edges takes images [B, H, W, 1|3], got {image.shape}.")
     if not sigma > 0 or weak > strong:
         raise ValueError(f"need sigma > 0 and weak <= strong, got {sigma}, {weak}.")
-    image = lax.stop_gradient(image)
     grey = image
     if image.shape[-1] == 3:
         grey = jnp.dot(image, np.array(_LUMA, image.dtype)[:, None])

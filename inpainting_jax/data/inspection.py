@@ -77,7 +77,7 @@ def inspect_file(root: str | os.PathLike, name: str, min_size: int) -> Finding:
     if file.pixels.dtype != np.uint8:
         problems.append("16-bit" if file.pixels.dtype == np.uint16 else "float")
     problems += {"CMYK": ["CMYK"], "P": ["palette"]}.get(mode, [])
-    plain = file.format in ("jpeg", "png") and mode == "RGB" and not problems
+    plain = file.format in ("jpeg", "png") and not problems
     digest = hashlib.sha256(data).digest()
     return Finding(name, tuple(problems), "", height, width, digest, plain)
 

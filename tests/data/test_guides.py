@@ -34,6 +34,26 @@ def test_a_square_is_outlined():
     assert not line[14:26, 14:26].any() and not line[:7].any()
 
 
+def test_a_slanting_edge_is_an_unbroken_line_one_pixel_thin():
+    row, column = np.mgrid[:40, :40]
+    for side in (row - column, row + column - 39):
+        image = np.where(side > 0, 0.8, -0.8)[None, ..., None]
+        line = np.asarray(edges(np.repeat(image, 3, -1).astype(np.float32)))[0, ..., 0]
+        inner = line[6:-6]
+        assert inner.max(axis=1).all() and (inner.sum(axis=1) <= 2).all()
+
+
+def test_a_strong_line_is_followed_a_few_pixels_into_its_faint_end():
+    height = np.interp(np.arange(40), (10, 30), (0.9, 0.2))  # of the step, by row
+    image = np.zeros((1, 40, 40, 3), np.float32)
+    image[:, :, :10] = -height[:, None, None]
+    image[:, :, 30:] = 0.2  # as faint, far from any strong line
+    strong = np.asarray(guides.edges(image, weak=1.6))[0, ..., 0]
+    followed = np.asarray(edges(image))[0, ..., 0]
+    assert not strong[:, 25:].any() and not followed[:, 25:].any()
+    assert followed.sum() == strong.sum() + 6
+
+
 def test_flat_and_faintly_noisy_images_have_no_lines(key):
     flat = jnp.full((1, 40, 40, 3), 0.3)
     assert not edges(flat).any()
