@@ -1,9 +1,14 @@
-"""Square patches of feature maps: cut out, laid back, and measured.
+"""Patches of feature maps, compared and pasted without cutting them out.
 
-The only patch layout of the library: [B, h, w, k * k * C], height offset slowest,
-channel fastest. (`jax.lax.conv_general_dilated_patches` is channel-major.)
+The score of two k x k patches is the sum of k * k products of pixels that lie on one
+diagonal of the (query pixel, key pixel) table; pasting overlapping patches by weight is
+the same sum on the weights. So one matrix product of pixels serves all patches: k * k
+times fewer products than comparing patches that were cut out. Tables are [B, rows,
+columns, key rows, key columns].
 """
 
+import functools
+import itertools
 from typing import Literal
 
 import jax
@@ -11,112 +16,134 @@ import jax.numpy as jnp
 import numpy as np
 
 PatchNorm = Literal["max", "daa233"]
+AxisPairs = tuple[tuple[int, int], ...]
+
+BOTH_AXES: AxisPairs = ((1, 3), (2, 4))
 
 
-def same_margins(size: int, window: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after a side of `size` under TensorFlow's SAME padding."""
-    steps = -(-size // stride)
-    total = max((steps - 1) * stride + window - size, 0)
-    return total // 2, total - total // 2
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def diagonal_sum(table: jax.Array, size: int, pairs: AxisPairs) -> jax.Array:
+    """Sums `size` neighbours along the diagonals of pairs of axes.
+
+    `out[.., i, .., j, ..] = sum_t table[.., i + t, .., j + t, ..]` for t in 0..size-1
+    and one pair; with two pairs also over the diagonals of the second.
+
+    Args:
+      table: any array.
+      size: number of neighbours.
+      pairs: axes that move together; each becomes shorter by `size` - 1.
+
+    Returns:
+      The sums, in the dtype of the table.
+    """
+    total = 0.0
+    for steps in itertools.product(range(size), repeat=len(pairs)):
+        window = [slice(None)] * table.ndim
+        for step, pair in zip(steps, pairs, strict=True):
+            for axis in pair:
+                window[axis] = slice(step, table.shape[axis] - size + 1 + step)
+        total = total + table[tuple(window)]
+    return total
 
 
-def extract_patches(
-    features: jax.Array, size: int, *, stride: int = 1, fill: float = 0.0
+def _forward(table: jax.Array, size: int, pairs: AxisPairs):
+    return diagonal_sum(table, size, pairs), None
+
+
+def _backward(size: int, pairs: AxisPairs, _, cotangent: jax.Array):
+    # Its own adjoint, on a padded table. Derived by JAX instead, the backward pass is a
+    # sum of padded copies, ten times slower on CPU.
+    return (diagonal_sum(pad_pairs(cotangent, size - 1, pairs), size, pairs),)
+
+
+diagonal_sum.defvjp(_forward, _backward)
+
+
+def pad_pairs(table: jax.Array, margin: int, pairs: AxisPairs) -> jax.Array:
+    """Puts `margin` zeros before and after every axis named in `pairs`."""
+    margins = [(0, 0)] * table.ndim
+    for axis in itertools.chain.from_iterable(pairs):
+        margins[axis] = (margin, margin)
+    return jnp.pad(table, margins)
+
+
+def inverse_patch_norms(
+    features: jax.Array, size: int, *, rule: PatchNorm = "max"
 ) -> jax.Array:
-    """Cuts `size` x `size` patches every `stride` pixels, with SAME padding.
+    """One over the length of the patch around each pixel, zeros outside the image.
 
     Args:
       features: [B, H, W, C].
-      size: side of a patch.
-      stride: distance between neighbouring patches.
-      fill: value outside the image.
-
-    Returns:
-      [B, ceil(H / stride), ceil(W / stride), size * size * C].
-    """
-    _, height, width, _ = features.shape
-    margins = [same_margins(side, size, stride) for side in (height, width)]
-    padded = jnp.pad(features, ((0, 0), *margins, (0, 0)), constant_values=fill)
-    rows, columns = -(-height // stride), -(-width // stride)
-    taps = [
-        padded[
-            :,
-            top : top + (rows - 1) * stride + 1 : stride,
-            left : left + (columns - 1) * stride + 1 : stride,
-        ]
-        for top in range(size)
-        for left in range(size)
-    ]
-    return jnp.concatenate(taps, axis=-1)
-
-
-def fold_patches(patches: jax.Array, size: int, *, stride: int) -> jax.Array:
-    """Adds overlapping patches up at their places; the adjoint of `extract_patches`.
-
-    Args:
-      patches: [B, h, w, size * size * C].
-      size: side of a patch, a multiple of `stride`.
-      stride: distance between neighbouring patches.
-
-    Returns:
-      [B, h * stride, w * stride, C] sums. A pixel is covered by up to
-      (size / stride)^2 patches, fewer at the border (see `patch_coverage`).
-    """
-    batch, rows, columns, length = patches.shape
-    overlap, channels = size // stride, length // size**2
-    blocks = patches.reshape(
-        batch, rows, columns, overlap, stride, overlap, stride, channels
-    )
-    total = 0.0
-    for down in range(overlap):
-        for right in range(overlap):
-            total += jnp.pad(
-                blocks[:, :, :, down, :, right],
-                (
-                    (0, 0),
-                    (down, overlap - 1 - down),
-                    (right, overlap - 1 - right),
-                    *((0, 0),) * 3,
-                ),
-            )
-    rows_out, columns_out = total.shape[1] * stride, total.shape[2] * stride
-    image = total.transpose(0, 1, 3, 2, 4, 5)
-    image = image.reshape(batch, rows_out, columns_out, channels)
-    top, _ = same_margins(rows * stride, size, stride)
-    left, _ = same_margins(columns * stride, size, stride)
-    return image[:, top : top + rows * stride, left : left + columns * stride]
-
-
-def patch_coverage(height: int, width: int, size: int, stride: int) -> np.ndarray:
-    """How many patches cover each pixel, [height, width, 1] float32."""
-    sides = []
-    for side in (height, width):
-        before, _ = same_margins(side, size, stride)
-        count = np.zeros(side + 2 * size, np.float32)
-        for start in range(0, side, stride):
-            count[start : start + size] += 1
-        sides.append(count[before : before + side])
-    return (sides[0][:, None] * sides[1][None, :])[:, :, None]
-
-
-def inverse_patch_norms(patches: jax.Array, *, rule: PatchNorm = "max") -> jax.Array:
-    """One over the length of each patch, float32, finite for patches of zeros.
-
-    Args:
-      patches: [..., D].
+      size: side of a patch, odd.
       rule: "max": length, but at least 1e-4 (DeepFill, nipponjo, mmagic); "daa233":
-        sqrt(sum(w^2 + 1e-4)), which shortens faint patches further.
+        sqrt(sum(w^2 + 1e-4)) over the elements, which gives faint patches less weight.
 
     Returns:
-      [...] float32.
+      [B, H, W] float32, finite for patches of zeros, and so is the gradient.
 
     Raises:
       ValueError: on an unknown rule.
     """
-    squares = jnp.square(patches.astype(jnp.float32))
+    squares = jnp.sum(jnp.square(features.astype(jnp.float32)), axis=-1)
+    window = (1, size, size)
+    total = jax.lax.reduce_window(
+        squares, 0.0, jax.lax.add, window, (1, 1, 1), padding="SAME"
+    )
     if rule == "max":
-        # Inside the root, so that the gradient at a patch of zeros is 0 and not NaN.
-        return jax.lax.rsqrt(jnp.maximum(jnp.sum(squares, axis=-1), 1e-8))
+        return jax.lax.rsqrt(jnp.maximum(total, 1e-8))
     if rule == "daa233":
-        return jax.lax.rsqrt(jnp.sum(squares + 1e-4, axis=-1))
+        return jax.lax.rsqrt(total + 1e-4 * size**2 * features.shape[-1])
     raise ValueError(f"unknown patch norm {rule!r}: use 'max' or 'daa233'")
+
+
+def known_patches(mask: jax.Array, size: int) -> jax.Array:
+    """Where the `size` x `size` patch around a pixel of [B, H, W, 1] holds no hole.
+
+    Returns:
+      [B, H, W] float32, 1 or 0; outside the image counts as known.
+    """
+    holes = jax.lax.reduce_window(
+        (mask[..., 0] != 0).astype(jnp.float32),
+        0.0,
+        jax.lax.max,
+        (1, size, size),
+        (1, 1, 1),
+        padding="SAME",
+    )
+    return 1 - holes
+
+
+def split_blocks(features: jax.Array, side: int) -> jax.Array:
+    """Cuts [B, H, W, C] into blocks on the grid of overlapping patches' quarters.
+
+    Patches of 2 * `side` pixels, `side` apart (SAME padding), consist of 2 x 2 blocks.
+
+    Returns:
+      [B, H / side + 1, W / side + 1, side * side * C].
+    """
+    batch, height, width, channels = features.shape
+    margin = (side // 2, side - side // 2)
+    padded = jnp.pad(features, ((0, 0), margin, margin, (0, 0)))
+    rows, columns = height // side + 1, width // side + 1
+    blocks = padded.reshape(batch, rows, side, columns, side, channels)
+    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows, columns, -1)
+
+
+def join_blocks(blocks: jax.Array, side: int) -> jax.Array:
+    """The inverse of `split_blocks`, to [B, H, W, C]."""
+    batch, rows, columns, length = blocks.shape
+    padded = blocks.reshape(batch, rows, columns, side, side, length // side**2)
+    padded = padded.transpose(0, 1, 3, 2, 4, 5)
+    padded = padded.reshape(batch, rows * side, columns * side, -1)
+    start, cut = side // 2, side - side // 2
+    return padded[:, start : rows * side - cut, start : columns * side - cut]
+
+
+def patch_coverage(height: int, width: int, side: int) -> np.ndarray:
+    """How many of these patches cover each pixel, [H, W, 1] (see `split_blocks`)."""
+    counts = []
+    for length in (height, width):
+        count = np.full(length + side, 2, np.float32)
+        count[:side] = count[-side:] = 1
+        counts.append(count[side // 2 : side // 2 + length])
+    return (counts[0][:, None] * counts[1][None, :])[:, :, None]
