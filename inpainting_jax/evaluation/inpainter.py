@@ -200,20 +200,7 @@ class Inpainter:
         ]
         if method.traceable:
             self._remember((image.shape[0], *padded, guide is None))
-            stages = self._compiled(self.variables, key, *arrays)
-        else:  # one by one, so that a batch gives what its images give alone
-            each = [
-                method.predict(
-                    self.variables,
-                    key,
-                    *(a if a is None else a[i : i + 1] for a in arrays),
-                )
-                for i in range(image.shape[0])
-            ]
-            stages = {
-                name: np.concatenate([np.asarray(stage[name]) for stage in each])
-                for name in each[0]
-            }
+        stages = self._compiled(self.variables, key, *arrays)
         return {
             name: _unpadded(np.asarray(stage, np.float32), padded, (height, width))
             for name, stage in stages.items()
