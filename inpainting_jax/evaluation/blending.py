@@ -14,7 +14,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 BLENDS = ("none", "feather", "poisson")
-FEATHER_RADIUS = 6
+FEATHER_RADIUS = 4
 """Width in pixels of the rim that `feather` mixes."""
 
 _DIRECT = 4096  # unknowns up to which a system is factorised
