@@ -59,6 +59,8 @@ def test_a_constant_offset_has_a_known_psnr(offset, decibel):
 def test_identical_images_have_exactly_100_decibels_and_a_finite_gradient(pair):
     a = jnp.asarray(pair[0])
     np.testing.assert_array_equal(metrics.psnr(a, a), 100.0)
+    levels = (pair[0] * 255).astype(np.uint8)
+    np.testing.assert_array_equal(jax.jit(metrics.l1)(levels, levels), 0.0)
     slope = jax.grad(lambda x: metrics.psnr(x, a).sum())(a)
     assert np.isfinite(slope).all()
 
