@@ -23,6 +23,7 @@ from inpainting_jax.training.optimizers import build_optimizer
 from inpainting_jax.training.phases import Plan
 from inpainting_jax.training.state import TrainState, create_state
 from inpainting_jax.training.step import Step
+from inpainting_jax.training.validation import best_mode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +74,7 @@ def set_up(
             keep_latest=config.keep_latest,
             keep_every=config.keep_every,
             best=config.evaluation.best if config.evaluation.every else "",
+            best_mode=best_mode(config.evaluation.best),
         ),
     )
 
@@ -137,8 +139,9 @@ def first_state(run: Run, init_from: str) -> tuple[TrainState, str]:
         state = parallel.run_once(create, mesh, key)
         if not init_from:
             return state, "fresh run"
+        state = parallel.local_copy(state)
         state, origin = resume.adopt_weights(state, init_from, run.method.name)
-        return parallel.put_replicated(parallel.local_copy(state), mesh), origin
+        return parallel.put_replicated(state, mesh), origin
 
     record = run.checkpoints.read_run(latest)
     new = resume.to_json(config)
@@ -175,7 +178,10 @@ def save(
     record = {
         "config": resume.to_json(run.config),
         "data": run.data.get_state(),
-        "best": {"metric": run.config.evaluation.best, "mode": "min"},
+        "best": {
+            "metric": run.config.evaluation.best,
+            "mode": best_mode(run.config.evaluation.best),
+        },
     }
     run.checkpoints.save(step, to_items(state), record, metrics)
 
@@ -204,7 +210,7 @@ def describe(run: Run, state: TrainState, origin: str) -> str:
         + f" ({run.config.parallel}), batch {run.config.batch_size} = {mesh.size} x "
         f"{per_device}, parameters "
         + ", ".join(f"{name} {count:,}" for name, count in counts.items())
-        + f", step {int(state.step)} of {run.plan.total_steps}, {origin}"
+        + f", {run.plan.total_steps} steps, {origin}"
     )
 
 

@@ -84,8 +84,8 @@ def check_finite(
     raise DivergedError(
         f"step {step}: the last {in_a_row} updates of a network were not finite and "
         f"were skipped; not finite: {', '.join(culprits) or 'none in this step'}. The "
-        f"batch is in {dump}, the metrics beside it; the last checkpoint is sound. What "
-        "helps: a lower learning rate (--config.optimizers.NETWORK.learning_rate), "
+        f"batch is in {dump}, the metrics beside it; the last checkpoint is sound. "
+        "What helps: a lower learning rate (config.optimizers.NETWORK.learning_rate), "
         "clipping (clip_by_global_norm), compute_dtype=float32, a look at the batch. "
         "--config.max_bad_updates raises the limit."
     )

@@ -1,9 +1,34 @@
 """The toy run that most tests of the training start from."""
 
+import os
+
+import jax
 import numpy as np
 import pytest
 import tiny_gan
+from jax.experimental.compilation_cache import compilation_cache
 from PIL import Image
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compile_once(tmp_path_factory):
+    """Runs and processes share compiled programs: most of the time goes into these."""
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
+        "jax_persistent_cache_min_entry_size_bytes",
+    )
+    former = {name: getattr(jax.config, name) for name in names}
+    folder = str(tmp_path_factory.mktemp("compiled"))
+    for name, value in zip(names, (folder, 0.0, -1), strict=True):
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
+    compilation_cache.reset_cache()
+    yield
+    for name, value in former.items():
+        jax.config.update(name, value)
+        del os.environ[name.upper()]
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,9 @@ def make_state(step):
 
 @functools.cache
 def compiled(phase, **options):
-    return jax.jit(functools.partial(make_step(**options), phase=phase))
+    step = functools.partial(make_step(**options), phase=phase)
+    quickly = {"xla_backend_optimization_level": 0}
+    return jax.jit(step, compiler_options=quickly)
 
 
 def difference(a, b):
