@@ -19,7 +19,7 @@ from inpainting_jax.evaluation.scores import (
 )
 
 COUNT, SIDE = 24, 32
-PIXEL = ("psnr", "l1", "tv")  # compile in no time
+PIXEL = ("psnr", "l1", "l2", "tv")  # compile in no time
 
 
 class Counting:
@@ -78,6 +78,8 @@ def test_the_report_says_what_was_measured_on_what(chosen, tmp_path):
     row = report["metrics"]["telea"]["all"]["psnr_hole"]
     assert row["n"] == COUNT
     assert row["lo"] < row["mean"] < row["hi"]
+    squares = [10 ** (-float(r["psnr_hole"]) / 10) for r in rows_of(tmp_path)[:COUNT]]
+    assert row["of_mean_l2"] == pytest.approx(-10 * np.log10(np.mean(squares)), 1e-5)
     truth = report["metrics"]["ground_truth"]["all"]["psnr_image"]
     assert truth["n_capped"] == COUNT
     assert report["metrics"]["ground_truth"]["all"]["l1_image"]["mean"] == 0

@@ -55,6 +55,11 @@ def test_chances_are_uniform_where_nothing_differs():
         assert np.mean(chances <= share) == pytest.approx(share, abs=0.05)
 
 
+def test_two_equal_differences_prove_nothing():
+    chance = statistics.sign_flip_test(np.full((2, 1), 0.1), 0, flips=4000)
+    assert chance[0] == pytest.approx(0.5, abs=0.04)  # (+, +) and (-, -) of four
+
+
 def test_a_planted_gain_of_a_third_of_a_decibel_is_found():
     rng = np.random.default_rng(4)
     base = rng.normal(25, 3, 300)

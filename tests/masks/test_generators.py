@@ -66,8 +66,8 @@ def test_strokes_stay_in_the_image_when_it_is_not_square(key):
     # Clipped by the wrong side, a tall image would have strokes in its top rows only.
     keys = jax.random.split(key, 60)
     draw = jax.jit(jax.vmap(lambda k: masks.strokes(k, 192, 48)))
-    low_half = np.asarray(draw(keys))[:, 96:].mean()
-    assert low_half > 0.1
+    drawn = np.asarray(draw(keys))
+    assert drawn[:, 96:].mean() == pytest.approx(drawn[:, :96].mean(), rel=0.25)
 
 
 def test_center_is_centred_and_a_quarter(key):
@@ -83,6 +83,7 @@ def test_box_shrinks_alike_on_opposite_sides(key):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         assert mask.sum() == len(rows) * len(columns)
         assert len(rows) in (32, 30, 28, 26, 24)
+        assert len(columns) in (32, 30, 28, 26, 24)
         assert rows[0] >= 4
         assert rows[-1] < 60
 

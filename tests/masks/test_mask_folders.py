@@ -39,6 +39,7 @@ def test_resizing_takes_the_nearest_pixel():
         folders.resize(mask, 1, 8)[0], [0, 0, 1, 1, 2, 2, 3, 3]
     )
     np.testing.assert_array_equal(folders.resize(mask, 2, 2)[0], [1, 3])
+    np.testing.assert_array_equal(folders.resize(mask.T, 2, 2)[:, 0], [1, 3])
 
 
 def test_drawn_masks_keep_to_the_bounds(folder):
