@@ -267,6 +267,30 @@ def test_wrong_weights_name_the_tensor(tiny_weights, tmp_path):
         ij.load("deepfill_v2", weights=tmp_path / "gone.safetensors")
 
 
+def test_a_workdir_brings_its_arguments_and_training_size(
+    tiny_weights, tmp_path, monkeypatch
+):
+    _, variables = tiny_weights
+    config = {
+        "method": "deepfill_v2",
+        "model": TINY,
+        "compute_dtype": "bfloat16",
+        "data": {"image_size": 48, "source": "photos"},
+        "masks": "deepfill",
+    }
+    monkeypatch.setattr(checkpoints, "load_workdir", lambda path: (variables, config))
+    fill = ij.load("deepfill_v2", weights=tmp_path)
+    assert fill.card["train_size"] == 48
+    assert fill.method.networks["generator"].dtype == jnp.bfloat16
+    with pytest.raises(ValueError, match=r"holds weights of deepfill_v2, not of telea"):
+        ij.load("telea", weights=tmp_path)
+
+
+def test_a_folder_that_is_no_workdir_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no checkpoint"):
+        ij.load("deepfill_v2", weights=tmp_path)
+
+
 def test_converted_checkpoints_are_loaded(tiny_weights):
     _, variables = tiny_weights
     converted = ij.converters.Converted("deepfill_v2", TINY, variables)
