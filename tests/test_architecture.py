@@ -26,6 +26,7 @@ LAYERS = [
         "checkpoints",
         "weight_files",
         "images",
+        "runtime",
         "deep_files",
         "image_files",
         "registry",
@@ -38,6 +39,7 @@ FORBIDDEN = {"utils", "util", "common", "misc", "helpers", "tools"}
 # Words of a signature that may have a default and still be positional.
 POSITIONAL_DEFAULTS = {
     "bias",
+    "factor",
     "mask",
     "guide",
     "key",
@@ -109,9 +111,10 @@ def test_files_and_functions_are_short(path):
     for _, function in functions(path):
         if path.parent.name == "configs":
             continue  # values, one a line
-        doc = ast.get_docstring(function, clean=False) or ""
-        length = function.end_lineno - function.lineno - doc.count("\n")
-        assert length <= 50, f"{path}:{function.lineno} {function.name}: {length} lines"
+        body = function.body[1:] if ast.get_docstring(function) else function.body
+        length = function.end_lineno - body[0].lineno + 1 if body else 0
+        longest = 80 if path in TESTS else 50  # a naive loop may be long
+        assert length <= longest, f"{path}: {function.name} has {length} lines"
 
 
 @pytest.mark.parametrize(
@@ -124,9 +127,9 @@ def test_public_names_have_docstrings(path):
     tree = ast.parse(text)
     assert ast.get_docstring(tree), f"{path} has no docstring"
     for node in tree.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            if not node.name.startswith("_"):
-                assert ast.get_docstring(node), f"{path}: {node.name} has no docstring"
+        is_named = isinstance(node, ast.ClassDef | ast.FunctionDef)
+        if is_named and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{path}: {node.name} has no docstring"
 
 
 @pytest.mark.parametrize("part", ["layers", "losses", "metrics", "masks"])
@@ -144,7 +147,7 @@ def test_options_are_keyword_only(part):
 
 
 def test_a_key_comes_first_or_right_after_the_trees():
-    before = {"self", "params", "variables", "state", "key", "method"}
+    before = {"self", "params", "variables", "state", "name", "key", "method"}
     for path in LIBRARY:
         for _, function in functions(path):
             names = [argument.arg for argument in function.args.args]

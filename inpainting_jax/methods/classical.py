@@ -2,8 +2,8 @@
 
 Diffusion from the rim of the hole; no texture, no training, milliseconds to seconds.
 They run on the host, one image at a time. OpenCV works on 8-bit pixels, so its two
-fills are quantised to 1/255; the known pixels are not. The fills equal those of the
-libraries @
+fills are quantised to 1/255; the known pixels are not. Telea 2004; Bertalmio, Bertozzi,
+Sapiro 2001; Damelin and Hoang 2018.
 """
 
 from collections.abc import Callable

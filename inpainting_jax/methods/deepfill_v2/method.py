@@ -108,6 +108,47 @@ def _discriminator_objective(generator: Generator, discriminator: SNPatchDiscrim
     return objective
 
 
+def _init(generator: Generator, discriminator: SNPatchDiscriminator, guided: bool):
+    """Fresh variables of both networks."""
+
+    def init(key: Key, batch: Batch) -> Variables:
+        generator_key, discriminator_key = jax.random.split(key)
+        image, mask = batch["image"][:1], batch["mask"][:1]
+        guide = batch["guide"][:1] if guided else None
+        planes = [image, mask] if guide is None else [image, mask, guide]
+        return {
+            "generator": generator.init(generator_key, image, mask, guide),
+            "discriminator": discriminator.init(
+                discriminator_key, jnp.concatenate(planes, axis=-1)
+            ),
+        }
+
+    return init
+
+
+def _predict(generator: Generator, guided: bool):
+    """Both stages and the completed image; without a sketch, no lines are drawn."""
+
+    def predict(
+        variables: Variables,
+        key: Key,
+        image: Array,
+        mask: Array,
+        guide: Array | None = None,
+    ) -> dict[str, Array]:
+        del key  # deterministic
+        if guided and guide is None:
+            guide = jnp.zeros_like(mask)  # no lines drawn
+        refined, extras = generator.apply(variables["generator"], image, mask, guide)
+        return {
+            "coarse": extras["coarse"],
+            "refined": refined,
+            "completed": images.composite(image, refined, mask),
+        }
+
+    return predict
+
+
 def build(
     *,
     width: int = 24,
@@ -156,40 +197,11 @@ def build(
         dtype=dtype,
     )
 
-    def init(key: Key, batch: Batch) -> Variables:
-        generator_key, discriminator_key = jax.random.split(key)
-        image, mask = batch["image"][:1], batch["mask"][:1]
-        guide = batch["guide"][:1] if guided else None
-        planes = [image, mask] if guide is None else [image, mask, guide]
-        return {
-            "generator": generator.init(generator_key, image, mask, guide),
-            "discriminator": discriminator.init(
-                discriminator_key, jnp.concatenate(planes, axis=-1)
-            ),
-        }
-
-    def predict(
-        variables: Variables,
-        key: Key,
-        image: Array,
-        mask: Array,
-        guide: Array | None = None,
-    ) -> dict[str, Array]:
-        del key  # deterministic
-        if guided and guide is None:
-            guide = jnp.zeros_like(mask)  # no lines drawn
-        refined, extras = generator.apply(variables["generator"], image, mask, guide)
-        return {
-            "coarse": extras["coarse"],
-            "refined": refined,
-            "completed": images.composite(image, refined, mask),
-        }
-
     return Method(
         name="deepfill_v2",
-        predict=predict,
+        predict=_predict(generator, guided),
         networks={"generator": generator, "discriminator": discriminator},
-        init=init,
+        init=_init(generator, discriminator, guided),
         objectives={
             "generator": _generator_objective(generator, discriminator),
             "discriminator": _discriminator_objective(generator, discriminator),
