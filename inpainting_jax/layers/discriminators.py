@@ -1,4 +1,4 @@
-"""Discriminators: networks that judge whether an image, or each patch of it, is real."""
+"""Discriminators: networks that judge whether an image, or a patch of it, is real."""
 
 from collections.abc import Sequence
 from typing import Any

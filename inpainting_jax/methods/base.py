@@ -12,7 +12,9 @@ import flax.linen as nn
 
 from inpainting_jax.types import Array, Aux, Batch, Key, Variables
 
-Objective = Callable[[Any, Variables, Key, Batch, Mapping[str, float]], tuple[Array, Aux]]
+Objective = Callable[
+    [Any, Variables, Key, Batch, Mapping[str, float]], tuple[Array, Aux]
+]
 Predict = Callable[[Variables, Key, Array, Array, Array | None], Mapping[str, Array]]
 
 

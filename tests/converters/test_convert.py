@@ -69,7 +69,7 @@ def test_an_unknown_source_lists_the_known():
 
 
 def test_bgr_weights_give_the_same_picture_with_colours_reversed(weights):
-    """A network trained on B, G, R, converted, sees R, G, B: reversing both is equal."""
+    """A network trained on B, G, R, converted, takes and gives R, G, B."""
     stored = converters.convert("deepfill_v2_nipponjo", weights)
     swapped = converters.convert("deepfill_v2_nipponjo", weights, channel_order="bgr")
     method = METHODS["deepfill_v2"](**stored.overrides)
@@ -84,5 +84,5 @@ def test_bgr_weights_give_the_same_picture_with_colours_reversed(weights):
 
 
 def test_another_channel_order_is_refused(weights):
-    with pytest.raises(ValueError, match="'rgb' .* or 'bgr', got 'grb'"):
+    with pytest.raises(ValueError, match=r"'rgb' .* or 'bgr', got 'grb'"):
         converters.convert("deepfill_v2_nipponjo", weights, channel_order="grb")

@@ -33,7 +33,7 @@ def test_nested_dicts_views_and_parameters_of_pytorch_are_read():
 
 def test_a_pickled_module_is_refused():
     with pytest.raises(
-        ValueError, match="refusing to load torch.nn.modules.conv.Conv2d"
+        ValueError, match=r"refusing to load torch\.nn\.modules\.conv\.Conv2d"
     ):
         read_tensors(HERE / "torch_module.pth")
 
