@@ -4,10 +4,13 @@ python -m launch.train --config=inpainting_jax/configs/deepfill_v2.py:tiny \
     --workdir=runs/first --config.batch_size=4
 """
 
+import sys
+
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 from inpainting_jax import runtime
+from launch.parsing import is_message, parse_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file, METHOD.py[:preset]; its fields are flags."
@@ -28,8 +31,8 @@ _CACHE = flags.DEFINE_string(
 flags.mark_flags_as_required(["config", "workdir"])
 
 
-def main(argv: list[str]) -> None:
-    """Reads the flags and trains."""
+def main(argv: list[str]) -> int:
+    """Reads the flags and trains; returns the exit status."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)  # orbax tells every rename otherwise
@@ -38,8 +41,15 @@ def main(argv: list[str]) -> None:
     # Imported late: nothing may touch a device before the processes have joined.
     from inpainting_jax.training.loop import train
 
-    train(_CONFIG.value, _WORKDIR.value, init_from=_INIT_FROM.value)
+    try:
+        train(_CONFIG.value, _WORKDIR.value, init_from=_INIT_FROM.value)
+    except (ValueError, OSError, RuntimeError) as error:
+        if not is_message(error):
+            raise
+        print(f"train: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -5,6 +5,7 @@ has handed over the next, so that neither waits for the other.
 """
 
 import contextlib
+import io
 import os
 import pathlib
 import sys
@@ -163,14 +164,27 @@ def _is_due(step: int, every: int, last: bool) -> bool:
 
 def _progress_bar(start: int, total: int) -> tqdm:
     """Steps, elapsed and remaining time; on one process, and rarely in a log file."""
+    terminal = sys.stderr.isatty()
     return tqdm(
         initial=start,
         total=total,
         unit="step",
         disable=jax.process_index() != 0,
-        mininterval=0.5 if sys.stderr.isatty() else 30,
-        dynamic_ncols=True,
+        file=sys.stderr if terminal else _LogFile(),
+        mininterval=0.5 if terminal else 30,
+        dynamic_ncols=terminal,
     )
+
+
+class _LogFile(io.TextIOBase):
+    """The error stream where it is no terminal: a line per report, none overwritten."""
+
+    def write(self, text: str) -> int:
+        text = text.strip("\r\n")
+        return sys.stderr.write(f"{text}\n" if text else "")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 class _Clock:

@@ -51,6 +51,7 @@ def set_up(
         for name in config[kind]:
             if name not in method.networks:
                 raise UnknownNameError(f"network in {kind}", name, method.networks)
+    mode = best_mode(config.evaluation.best)
     plan = Plan(config, method.objectives)
     step = Step(
         method=method,
@@ -74,7 +75,7 @@ def set_up(
             keep_latest=config.keep_latest,
             keep_every=config.keep_every,
             best=config.evaluation.best if config.evaluation.every else "",
-            best_mode=best_mode(config.evaluation.best),
+            best_mode=mode,
         ),
     )
 

@@ -99,7 +99,7 @@ def get_config():
     config.phases.joint.loss_weights.l1 = 1.0
     config.phases.joint.loss_weights.adversarial = 0.1
     for name in ("generator", "discriminator"):
-        config.optimizers[name] = {"name": "adam", "learning_rate": 1e-3, "b1": 0.5}
+        config.optimizers[name] = {"name": "adam", "learning_rate": 1e-3}
     config.ema.generator = 0.9
     config.log_every = 1
     config.sample_every = 0
