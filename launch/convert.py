@@ -1,46 +1,57 @@
-"""Converts a public checkpoint into our weights: safetensors and a card.
+"""Makes a weights file, safetensors and card, of a public checkpoint or of a run.
 
-  python -m launch.convert --source=deepfill_v2_tf --channel_order=bgr \
-      --input=release_places2_256/snap-0 --output=places2.safetensors
+python -m launch.convert --source=deepfill_v2_tf --channel_order=bgr \
+    --input=release_places2_256/snap-0 --output=places2.safetensors
+python -m launch.convert --source=run --input=runs/a --networks=generator \
+    --output=mine.safetensors --note=licence="CC BY 4.0"
 """
 
 import sys
 
-from absl import app, flags, logging
+from absl import app, flags
 
-_SOURCE = flags.DEFINE_string("source", None, "Name in converters.SOURCES.")
-_INPUT = flags.DEFINE_string("input", None, "Checkpoint file, or TensorFlow prefix.")
+from launch.parsing import parse_flags
+
+_SOURCE = flags.DEFINE_string("source", None, "run, or a name of converters.SOURCES.")
+_INPUT = flags.DEFINE_string("input", None, "File, TensorFlow prefix, or workdir.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write NAME.safetensors.")
-_CHANNEL_ORDER = flags.DEFINE_enum(
+_ORDER = flags.DEFINE_enum(
     "channel_order", "rgb", ["rgb", "bgr"], "Order the network was trained in."
 )
-_LICENCE = flags.DEFINE_string("licence", "", "Terms of the weights, for the card.")
+_NETWORKS = flags.DEFINE_list("networks", [], "Of a run: networks to keep; all.")
+_NOTES = flags.DEFINE_multi_string("note", [], "FIELD=TEXT for the card; repeatable.")
 flags.mark_flags_as_required(["source", "input", "output"])
 
 
-def main(argv: list[str]) -> None:
-    """Reads, converts, writes."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}")
+def main(argv: list[str]) -> int:
+    """Reads, converts, writes; returns the exit status."""
     from inpainting_jax import checkpoints, converters
 
     try:
-        tensors = converters.read_tensors(_INPUT.value)
-        converted = converters.convert(
-            _SOURCE.value, tensors, channel_order=_CHANNEL_ORDER.value
-        )
-        card = {
-            "method": converted.method,
-            "overrides": converted.overrides,
-            "source": _SOURCE.value,
-            "licence": _LICENCE.value,
-        }
-        checkpoints.save_weights(_OUTPUT.value, converted.variables, card)
+        if argv[1:]:
+            raise ValueError(f"unexpected arguments: {' '.join(argv[1:])}")
+        notes = dict(note.split("=", 1) for note in _NOTES.value if "=" in note)
+        if len(notes) != len(_NOTES.value):
+            raise ValueError(f"each --note reads FIELD=TEXT, got {_NOTES.value}")
+        if _SOURCE.value == "run":
+            variables, card = converters.read_run(
+                _INPUT.value, networks=_NETWORKS.value
+            )
+        else:
+            tensors = converters.read_tensors(_INPUT.value)
+            converted = converters.convert(
+                _SOURCE.value, tensors, channel_order=_ORDER.value
+            )
+            variables = converted.variables
+            card = {"method": converted.method, "overrides": converted.overrides}
+            card |= {"source": _SOURCE.value, "channel_order": _ORDER.value}
+        path = checkpoints.save_weights(_OUTPUT.value, variables, card | notes)
     except (OSError, ValueError) as error:
-        logging.error("%s", error)
-        sys.exit(2)
-    logging.info("wrote %s: %s", _OUTPUT.value, converted.overrides)
+        print(f"convert: {error}", file=sys.stderr)
+        return 2
+    print(path)
+    return 0
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

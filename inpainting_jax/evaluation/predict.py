@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from inpainting_jax import checkpoints
 from inpainting_jax.converters import Converted
+from inpainting_jax.converters.runs import read_run
 from inpainting_jax.evaluation.inpainter import Inpainter
 from inpainting_jax.methods import METHODS, Method
 from inpainting_jax.types import Variables
@@ -179,18 +180,7 @@ def _find(name: str, weights: str | os.PathLike) -> tuple[Variables, dict[str, A
     if path.suffix == ".safetensors":
         return checkpoints.load_weights(path)
     if path.is_dir():
-        variables, config = checkpoints.load_workdir(path)
-        overrides = dict(config["model"])
-        if "compute_dtype" in config:
-            overrides["compute_dtype"] = config["compute_dtype"]
-        card = {
-            "method": config["method"],
-            "overrides": overrides,
-            "train_size": config["data"]["image_size"],
-            "masks": config["masks"],
-            "data": config["data"]["source"],
-        }
-        return variables, card
+        return read_run(path)
     if shipped.is_file():
         return checkpoints.load_weights(shipped)
     raise FileNotFoundError(
