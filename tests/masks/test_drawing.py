@@ -36,6 +36,36 @@ def test_segments_are_the_pixels_within_half_a_width():
     np.testing.assert_array_equal(drawn, wanted)
 
 
+def exact(height, width, start, end, thickness):
+    """[H, W] bool of one segment between whole pixels, in whole numbers."""
+    y, x = np.mgrid[:height, :width]
+    step, (dx, dy) = end - start, (x - start[0], y - start[1])
+    length2 = int(step @ step)
+    along = dx * step[0] + dy * step[1]
+    across = dx * step[1] - dy * step[0]
+    beyond = (x - end[0]) ** 2 + (y - end[1]) ** 2
+    distance2 = np.where(along <= 0, dx**2 + dy**2, beyond) * length2
+    distance2 = np.where((along > 0) & (along < length2), across**2, distance2)
+    return 4 * distance2 <= thickness**2 * length2
+
+
+def test_float64_draws_what_whole_numbers_say():
+    # Multiples of (3, 4) and the like have pixels exactly on the rim, where rounding
+    # would otherwise decide, on each machine in its own way.
+    rng = np.random.default_rng(0)
+    steps = np.array([[3, 4], [4, -3], [5, 12], [-8, 15], [7, 24], [20, -21], [1, 0]])
+    with jax.enable_x64(True):
+        draw = jax.jit(drawing.draw_segments, static_argnums=(0, 1))
+        for step in np.repeat(steps, 6, axis=0):
+            start = rng.integers(60, 140, 2)
+            end = start + rng.integers(1, 4) * step
+            thickness = int(rng.integers(6, 20)) * 2
+            lines = (jnp.asarray(a[None], float) for a in (start, end))
+            drawn = draw(200, 200, *lines, jnp.array([float(thickness)]))
+            wanted = exact(200, 200, start, end, thickness)
+            np.testing.assert_array_equal(drawn, wanted, str((start, end, thickness)))
+
+
 def reference_strokes(rng, size):
     """The next mask of the reference's stream: its poly-lines and widths."""
     mean = np.hypot(size, size) / 8
