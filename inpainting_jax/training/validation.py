@@ -4,8 +4,6 @@ The same images and the same masks every time and on every process, so that curv
 compare and all processes agree on the best checkpoint.
 """
 
-from collections.abc import Iterator, Mapping
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +11,8 @@ from ml_collections import ConfigDict
 
 from inpainting_jax import masks
 from inpainting_jax.data import eval_images, guides, open_source
-from inpainting_jax.images import from_signed, mask_image, to_signed, to_unit
+from inpainting_jax.evaluation.scores import choose_metrics, evaluate_method
+from inpainting_jax.images import from_signed, mask_image, to_signed
 from inpainting_jax.methods import Method
 from inpainting_jax.metrics import METRICS
 from inpainting_jax.registry import UnknownNameError
@@ -39,82 +38,56 @@ class Validation:
         )
         pairs = eval_images(source, side, config.evaluation.images, fit=config.data.fit)
         names, images = zip(*pairs, strict=True)
-        self._images = to_signed(np.stack(images))
-        holes, _ = masks.fixed_set(
+        self._truth = np.stack(images)
+        self._holes, _ = masks.fixed_set(
             config.evaluation.masks, _SEED, len(pairs), side, side, names=names
         )
-        self._masks = holes[..., None].astype(np.float32)
-        self._guides = None
-        if config.data.guide == "edges":
-            drawn = guides.edges(jnp.asarray(self._images))
-            self._guides = np.asarray(drawn) * self._masks
-        self._batch = min(config.batch_size, len(pairs))
+        self._guide = guides.edges if config.data.guide == "edges" else None
+        self._size = min(config.batch_size, len(pairs))
         self._predict = jax.jit(method.predict) if method.traceable else method.predict
-        wanted = split_name(config.evaluation.best)[0]
-        self._metrics = {
-            name: metric
-            for name, metric in METRICS.items()
-            if metric.needs_truth and metric.min_side <= side
-            if name == wanted or not metric.optional
-        }
-        self._score = jax.jit(self._values)
+        wanted, _ = split_name(config.evaluation.best)
+        usual = choose_metrics(side, side)
+        self._metrics = tuple(dict.fromkeys((*usual, wanted)))
 
     def scores(self, variables: Variables) -> dict[str, float]:
         """Means over the set, by metric and region: `psnr_hole`, `l1_image`, ..."""
-        rows = []
-        for part in self._parts():
-            completed = self._run(variables, part)["completed"]
-            # Through 8 bits, as the images that people will get.
-            completed = to_unit(from_signed(np.asarray(completed), np.uint8))
-            truth = to_unit(self._images[part])
-            rows.append(
-                jax.device_get(self._score(completed, truth, self._masks[part]))
-            )
-        count = len(self._images)
-        return {
-            name: float(np.nanmean(np.concatenate([r[name] for r in rows])[:count]))
-            for name in rows[0]
-        }
+        key = jax.random.key(_SEED)
+
+        def predict(image: Array, mask: Array, guide: Array | None) -> Array:
+            return self._predict(variables, key, image, mask, guide)["completed"]
+
+        return evaluate_method(
+            predict,
+            self._truth,
+            self._holes,
+            guide=self._guide,
+            metrics=self._metrics,
+            size=self._size,
+        )
 
     def grid(self, variables: Variables) -> np.ndarray:
         """[H, W, 3] uint8; one row per image: masked, stages, completed, truth."""
-        count = min(_SAMPLES, len(self._images))
-        part = np.linspace(0, len(self._images) - 1, count).astype(int)
-        image, mask = self._images[part], self._masks[part]
-        stages = dict(self._run(variables, part))
+        count = min(_SAMPLES, len(self._truth))
+        rows = np.linspace(0, len(self._truth) - 1, count).astype(int)
+        truth = jnp.asarray(to_signed(self._truth[rows]))
+        mask = jnp.asarray(self._holes[rows][..., None], jnp.float32)
+        image = mask_image(truth, mask)
+        columns, guide = [image], None
+        if self._guide is not None:
+            guide = self._guide(truth) * mask
+            columns.append(jnp.repeat(1 - 2 * guide, 3, axis=-1))
+        stages = dict(
+            self._predict(variables, jax.random.key(_SEED), image, mask, guide)
+        )
         completed = stages.pop("completed")
-        columns = [mask_image(image, mask)]
-        if self._guides is not None:
-            columns.append(np.repeat(1 - 2 * self._guides[part], 3, axis=-1))
-        columns += [*stages.values(), completed, image]
+        columns += [*stages.values(), completed, truth]
         margins = ((0, 0), (0, _GAP), (0, _GAP), (0, 0))
         columns = [
             np.pad(from_signed(np.asarray(c), np.uint8), margins, constant_values=255)
             for c in columns
         ]
-        rows = np.concatenate(columns, axis=2)
-        return rows.reshape(-1, *rows.shape[2:])
-
-    def _parts(self) -> Iterator[np.ndarray]:
-        """Indices of equally large batches; the last one begins again at the front."""
-        count = len(self._images)
-        for first in range(0, count, self._batch):
-            yield np.arange(first, first + self._batch) % count
-
-    def _run(self, variables: Variables, part: np.ndarray) -> Mapping[str, Array]:
-        guide = None if self._guides is None else jnp.asarray(self._guides[part])
-        key = jax.random.key(_SEED)
-        image, mask = jnp.asarray(self._images[part]), jnp.asarray(self._masks[part])
-        return self._predict(variables, key, image, mask, guide)
-
-    def _values(self, completed: Array, truth: Array, mask: Array) -> dict[str, Array]:
-        return {
-            f"{name}_{region}": metric(
-                completed, truth, mask if region == "hole" else None
-            )
-            for name, metric in self._metrics.items()
-            for region in metric.regions
-        }
+        grid = np.concatenate(columns, axis=2)
+        return grid.reshape(-1, *grid.shape[2:])
 
 
 def split_name(best: str) -> tuple[str, str]:
