@@ -171,8 +171,17 @@ def test_without_room_nothing_is_written_and_the_last_checkpoint_stays(
     store.close()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "over quota"),
+        # What the array writer said on a full tmpfs.
+        ValueError("RESOURCE_EXHAUSTED: Failed to write 8 bytes: No space left on dev"),
+    ],
+)
 def test_a_disk_that_fills_up_while_writing_leaves_the_last_checkpoint(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, error
 ):
     store = Checkpoints(tmp_path)
     items = make_items()
@@ -180,7 +189,7 @@ def test_a_disk_that_fills_up_while_writing_leaves_the_last_checkpoint(
     store.wait()
 
     async def fail(*args, **kwargs):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     monkeypatch.setattr(
         "orbax.checkpoint._src.serialization.serialization.async_serialize_from_host",
