@@ -16,8 +16,12 @@ import numpy as np
 from inpainting_jax.layers import attention_blocks, patches
 from inpainting_jax.layers.resize import ResizeRule, resize_nearest
 
-# Largest table of scores, in float32 numbers, when `block_size` is None.
-_MAX_SCORES = 2**27
+# The choice of `block_size` None, in float32 numbers: larger tables are not computed at
+# once; blocks are as high as a table of their scores allows, but 16 rows are enough to
+# make the margin that blocks compute twice cheap.
+_DENSE_SCORES = 2**26
+_BLOCK_SCORES = 2**28
+_BLOCK_ROWS = 16
 
 
 def contextual_attention(
@@ -58,7 +62,7 @@ def contextual_attention(
       fuse: whether neighbouring queries support copying from neighbouring keys.
       block_size: image rows of queries per block, so memory is linear in H * W;
         H / rate or more: all at once (dense); None: dense if the scores stay below
-        512 MiB, else as many rows as do.
+        256 MiB, else at most 16 rows and 1 GiB of scores.
       resize_rule: which pixel the reduction takes (`resize_nearest`).
       patch_norm: length of a patch (`patches.inverse_patch_norms`).
       overlap: "const4": pasted sums are divided by 4, so the outermost pixels, which
@@ -84,21 +88,20 @@ def contextual_attention(
         softmax_scale=softmax_scale,
         mask_mode=mask_mode,
     )
-    _check(foreground, background, rate, stride, options)
+    if ksize % 2 == 0 or fuse_k % 2 == 0:
+        raise ValueError(f"ksize={ksize} and fuse_k={fuse_k} must be odd")
+    if stride < 1 or (block_size is not None and block_size < 1):
+        raise ValueError(
+            f"stride={stride} and block_size={block_size} must be at least 1"
+        )
+    _check(foreground, background, rate, options)
     reduce = functools.partial(_reduce, rate=rate, rule=resize_rule)
     keys = reduce(background)
-    if mask is None:
-        valid = jnp.ones(keys.shape[:3], jnp.float32)
-    else:
+    if mask is not None:
         _check_mask(mask, background, keys)
-        mask = resize_nearest(
-            mask[:1] if shared_mask else mask, *keys.shape[1:3], rule=resize_rule
-        )
-        valid = jnp.broadcast_to(patches.known_patches(mask, ksize), keys.shape[:3])
-    if stride > 1:
-        offered = np.zeros(keys.shape[1:3], np.float32)
-        offered[::stride, ::stride] = 1
-        valid = valid * offered[None]
+        mask = mask[:1] if shared_mask else mask
+        mask = resize_nearest(mask, *keys.shape[1:3], rule=resize_rule)
+    valid = _valid_keys(mask, keys.shape[:3], ksize, stride)
     inputs = attention_blocks.Inputs(
         queries=_pad(reduce(foreground), options.row_margin, ksize // 2),
         keys=_pad(keys, ksize // 2, ksize // 2),
@@ -120,7 +123,6 @@ def _check(
     foreground: jax.Array,
     background: jax.Array,
     rate: int,
-    stride: int,
     options: attention_blocks.Options,
 ) -> None:
     if any(foreground.shape[axis] != background.shape[axis] for axis in (0, 3)):
@@ -135,15 +137,11 @@ def _check(
                 f"height and width must be multiples of rate={rate}, got {side}: pad"
                 " the image so that its features are"
             )
-    if options.ksize % 2 == 0:
-        raise ValueError(f"ksize must be odd, got {options.ksize}")
     if options.fuse_reach > min(sides) // rate:
         raise ValueError(
             f"fusion reaches {options.fuse_reach} pixels, beyond the score grid of"
             f" {min(sides) // rate}: use a smaller fuse_k"
         )
-    if stride < 1:
-        raise ValueError(f"stride must be at least 1, got {stride}")
     if options.mask_mode not in ("zero", "neg_inf"):
         raise ValueError(
             f"unknown mask_mode {options.mask_mode!r}: use 'zero' or 'neg_inf'"
@@ -159,6 +157,16 @@ def _check_mask(mask: jax.Array, background: jax.Array, keys: jax.Array) -> None
         )
 
 
+def _valid_keys(
+    mask: jax.Array | None, shape: tuple[int, ...], ksize: int, stride: int
+) -> jax.Array:
+    """[B, Y, X] float32, 1 where a patch may be copied."""
+    offered = np.zeros((1, *shape[1:]), np.float32)
+    offered[:, ::stride, ::stride] = 1
+    known = 1.0 if mask is None else patches.known_patches(mask, ksize)
+    return jnp.broadcast_to(known * offered, shape)
+
+
 def _reduce(features: jax.Array, *, rate: int, rule: ResizeRule) -> jax.Array:
     height, width = (side // rate for side in features.shape[1:3])
     return resize_nearest(features, height, width, rule=rule)
@@ -172,9 +180,10 @@ def _choose_block_size(
     inputs: attention_blocks.Inputs, options: attention_blocks.Options
 ) -> int:
     row = inputs.queries.shape[2] * inputs.keys[..., 0].size
-    if options.height * row <= _MAX_SCORES:
+    if options.height * row <= _DENSE_SCORES:
         return options.height
-    return max(_MAX_SCORES // row - 2 * options.row_margin, 1)
+    rows = _BLOCK_SCORES // row - 2 * options.row_margin
+    return min(max(rows, 1), _BLOCK_ROWS)
 
 
 def _divisor(shape: tuple[int, ...], rate: int, overlap: str) -> float | jax.Array:
