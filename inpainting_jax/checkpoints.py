@@ -9,6 +9,7 @@ killed or failed save leaves the previous ones as they were.
 import contextlib
 import errno
 import functools
+import math
 import os
 import pathlib
 import shutil
@@ -70,7 +71,8 @@ class Checkpoints:
         keep = [policies.LatestN(keep_latest)]
         if keep_every:
             keep.append(policies.EveryNSteps(keep_every))
-        best_fn = functools.partial(_metric, name=best) if best else None
+        worst = math.inf if best_mode == "min" else -math.inf
+        best_fn = functools.partial(_metric, best, worst) if best else None
         if best_fn is not None:
             keep.append(
                 policies.BestN(
@@ -274,14 +276,16 @@ def _best_step(reader: ocp.CheckpointManager, steps: list[int]) -> int:
     best = reader.restore(max(steps), args=args)["run"].get("best") or {}
     rated = {}
     for step in steps:
-        metrics = reader.metrics(step) or {}
-        if best.get("metric") in metrics:
-            rated[step] = metrics[best["metric"]]
+        value = (reader.metrics(step) or {}).get(best.get("metric"), math.nan)
+        if not math.isnan(value):
+            rated[step] = value
     if not rated:
         return max(steps)
     choose = max if best["mode"] == "max" else min
     return choose(rated, key=rated.get)
 
 
-def _metric(metrics: Mapping[str, float], name: str) -> float:
-    return metrics[name]
+def _metric(name: str, worst: float, metrics: Mapping[str, float]) -> float:
+    """The metric, or the worst there is where it was not measured or is no number."""
+    value = metrics.get(name, worst)
+    return worst if math.isnan(value) else value

@@ -65,10 +65,10 @@ def test_the_latest_the_best_and_every_k_th_stay(tmp_path):
     store = Checkpoints(
         tmp_path, keep_latest=2, keep_every=4, best="psnr", best_mode="max"
     )
-    scores = {1: 9.0, 2: None, 3: 30.0, 5: 10.0}
+    scores = {1: {"psnr": 9.0}, 2: {"psnr": float("nan")}, 3: {"psnr": 30.0}}
+    scores |= {5: {"psnr": 10.0}, 6: {"another": 99.0}}
     for step in range(1, 9):
-        score = scores.get(step)
-        metrics = None if score is None else {"psnr": score}
+        metrics = scores.get(step)
         run = {"config": {}, "best": {"metric": "psnr", "mode": "max"}}
         store.save(step, make_items(scale=step), run, metrics)
     store.close()

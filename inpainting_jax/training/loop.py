@@ -7,7 +7,6 @@ has handed over the next, so that neither waits for the other.
 import contextlib
 import io
 import os
-import pathlib
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -53,7 +52,7 @@ def train(
     """
     first = jax.process_index() == 0
     say = print if first else lambda *_, **__: None
-    run = setup.set_up(config, pathlib.Path(workdir), method)
+    run = setup.set_up(config, workdir, method)
     with contextlib.closing(run.checkpoints), contextlib.closing(run.data):
         state, origin = setup.first_state(run, init_from)
         start, total = int(state.step), run.plan.total_steps

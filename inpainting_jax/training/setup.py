@@ -44,6 +44,11 @@ def set_up(
     config: ConfigDict, workdir: str | os.PathLike, method: Method | None = None
 ) -> Run:
     """Builds everything that can be wrong before any time is spent on training."""
+    if "://" in str(workdir):
+        raise ValueError(
+            f"workdir {workdir} is no folder; mount the bucket (gcsfuse, for one) and "
+            "give the path under which every host sees it"
+        )
     method = method or build_method(config)
     if not method.objectives:
         raise ValueError(f"{method.name} has nothing to train: use it as it is")

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,8 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         self._former = {}
+        if threading.current_thread() is not threading.main_thread():
+            return self  # Python lets only the main thread handle signals
         signals = [signal.SIGINT]
         if jax.process_count() == 1:
             # With several, jax's own service listens for SIGTERM and tells the others.

@@ -3,11 +3,11 @@
 # other hosts by itself.
 #
 #   TPU_NAME=my-slice ZONE=us-central2-b launch/tpu/train_pod.sh \
-#       --config=inpainting_jax/configs/deepfill_v2.py:paper --workdir=gs-or-nfs/run
+#       --config=inpainting_jax/configs/deepfill_v2.py:paper --workdir=/mnt/shared/run
 #
 # Expects the checkout at CHECKOUT (default ~/inpainting_jax) on every host, with the
-# package installed in its .venv (`make install`, then `pip install '.[tpu]'`), and a
-# workdir that all hosts see.
+# package installed in its .venv with the extra [tpu], and a workdir that all hosts see
+# as a folder (NFS, or a bucket mounted by gcsfuse).
 
 set -euo pipefail
 

@@ -1,5 +1,6 @@
 """The loop on the toy GAN: what it leaves behind; interruptions that leave no trace."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -44,9 +45,10 @@ def start(workdir, config, *settings, devices=4, **environment):
 def test_a_run_killed_and_resumed_equals_one_in_a_piece(config, tmp_path):
     config.phases.joint.steps = 40
     config.checkpoint_every = 20
+    config.masks = "box"
     whole = loop.train(config, tmp_path / "whole", method=tiny_gan.build())
 
-    settings = ("phases.joint.steps=40", "checkpoint_every=20")
+    settings = ("phases.joint.steps=40", "checkpoint_every=20", "masks=box")
     killed = start(tmp_path / "parts", config, *settings, "kill_at=27", "kill_after=20")
     assert killed.wait(timeout=300) == -signal.SIGKILL
     assert [row["step"] for row in rows_of(tmp_path / "parts")][-1] == 27
@@ -105,6 +107,34 @@ def test_a_finished_run_says_so_and_can_be_extended(config, tmp_path, capsys):
     assert int(state.step) == 10
     assert "phases.joint.steps: 8 -> 10" in capsys.readouterr().out
     assert logged_in_events(tmp_path) == list(range(1, 11))
+    config.seed = 1
+    with pytest.raises(ValueError, match=r"seed=0.*seed=1.*another --workdir"):
+        loop.train(config, tmp_path, method=tiny_gan.build())
+
+
+def test_a_bucket_is_no_workdir(config):
+    with pytest.raises(ValueError, match="mount the bucket"):
+        loop.train(config, "gs://bucket/run", method=tiny_gan.build())
+
+
+def test_a_batch_that_the_devices_cannot_share_is_an_error_that_names_one(
+    config, tmp_path
+):
+    config.batch_size = 6
+    with pytest.raises(ValueError, match=r"6 cannot be split over 4.*batch_size=4"):
+        loop.train(config, tmp_path, method=tiny_gan.build())
+
+
+def test_a_method_without_objectives_cannot_be_trained(config, tmp_path):
+    method = dataclasses.replace(tiny_gan.build(), objectives={})
+    with pytest.raises(ValueError, match="nothing to train"):
+        loop.train(config, tmp_path, method=method)
+
+
+def test_a_network_without_an_optimizer_is_an_error_that_names_it(config, tmp_path):
+    del config.optimizers.discriminator
+    with pytest.raises(ValueError, match="optimizer of network 'discriminator'"):
+        loop.train(config, tmp_path, method=tiny_gan.build())
 
 
 def logged_in_events(workdir):

@@ -28,13 +28,13 @@ GENERATOR = Phase(("generator",), WEIGHTS)
 
 
 @functools.cache
-def make_step(*, adam=False, poison=False, fresh_batches=False):
+def make_step(*, adam=False, poison=False, fresh_batches=False, spec="center"):
     """Gradient descent with rate 1, or Adam and an average of the generator."""
     optimizer = optax.adam(1e-2) if adam else optax.sgd(1.0)
     return Step(
         method=tiny_gan.build(poison=poison),
         optimizers=dict.fromkeys(NAMES, optimizer),
-        prepare=functools.partial(prepare_batch, draw_mask=masks.sampler("box")),
+        prepare=functools.partial(prepare_batch, draw_mask=masks.sampler(spec)),
         ema={"generator": 0.99} if adam else {},
         fresh_batches=fresh_batches,
     )
@@ -168,7 +168,7 @@ def run_on(kind, count, raw, fresh):
     The change of the parameters is then the gradient itself; Adam would magnify the
     rounding of small ones.
     """
-    step = make_step(fresh_batches=fresh)
+    step = make_step(fresh_batches=fresh, spec="box")
     runner = make_runner(kind, step, jax.devices()[:count])
     if fresh:
         raw = jax.tree.map(lambda x: np.stack([x, x[::-1]]), raw)
@@ -177,12 +177,16 @@ def run_on(kind, count, raw, fresh):
     return jax.device_get((runner.gather(state).variables, metrics))
 
 
-@pytest.mark.parametrize("fresh", [False, True])
-def test_devices_and_runners_give_the_gradients_of_one_device(raw, fresh):
-    one = run_on("jit", 1, raw, fresh)
+def test_devices_and_runners_give_the_gradients_of_one_device(raw):
+    one = run_on("jit", 1, raw, fresh=False)
     assert difference(one[0], jax.device_get(first_values())) > 1e-2
-    for kind, count in [("jit", 4), ("pmap", 4)]:
-        assert difference(one, run_on(kind, count, raw, fresh)) < 1e-6
+    for kind in ("jit", "pmap"):
+        assert difference(one, run_on(kind, 4, raw, fresh=False)) < 1e-6
+
+
+def test_runners_agree_on_fresh_batches(raw):
+    ours, other = (run_on(kind, 4, raw, fresh=True) for kind in ("jit", "pmap"))
+    assert difference(ours, other) < 1e-6
 
 
 def test_the_step_of_the_jit_runner_contains_no_collectives(raw):

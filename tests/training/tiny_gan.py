@@ -42,10 +42,8 @@ def build(*, poison: bool = False) -> Method:
         completed = composite(image, prediction, mask)
         l1 = jnp.abs(completed - image).mean((1, 2, 3))
         logits = discriminator.apply(variables["discriminator"], completed)
-        # Each image's own key: the same draw however the batch is split.
-        noise = jax.vmap(jax.random.uniform)(batch["keys"])
         loss = loss_weights["l1"] * l1 - loss_weights["adversarial"] * logits
-        loss = (loss * (1 + 0.1 * noise)).mean()
+        loss = loss.mean()
         if poison:
             loss = jnp.where(loss_weights["l1"] > 1, jnp.nan, 1.0) * loss
         return loss, Aux({"l1": l1.mean(), "hole": mask.mean()})
@@ -93,7 +91,7 @@ def get_config():
     config.data.threads = 1
     config.data.prefetch = 1
     config.batch_size = 8
-    config.masks = "box"
+    config.masks = "center"  # random ones take seconds to compile
     config.phases.joint.steps = 8
     config.phases.joint.order = ("discriminator", "generator")
     config.phases.joint.loss_weights.l1 = 1.0
