@@ -20,7 +20,7 @@ from inpainting_jax.layers.resize import ResizeRule, resize_nearest
 # once; blocks are as high as a table of their scores allows, but 16 rows are enough to
 # make the margin that blocks compute twice cheap.
 _DENSE_SCORES = 2**26
-_BLOCK_SCORES = 2**28
+_BLOCK_SCORES = 3 * 2**26
 _BLOCK_ROWS = 16
 
 
@@ -62,7 +62,7 @@ def contextual_attention(
       fuse: whether neighbouring queries support copying from neighbouring keys.
       block_size: image rows of queries per block, so memory is linear in H * W;
         H / rate or more: all at once (dense); None: dense if the scores stay below
-        256 MiB, else at most 16 rows and 1 GiB of scores.
+        256 MiB, else at most 16 rows and 768 MiB of scores.
       resize_rule: which pixel the reduction takes (`resize_nearest`).
       patch_norm: length of a patch (`patches.inverse_patch_norms`).
       overlap: "const4": pasted sums are divided by 4, so the outermost pixels, which
