@@ -27,6 +27,7 @@ def test_floor_rule_takes_the_top_left_pixel_of_each_block(rng):
     features = rng.normal(size=(2, 12, 8, 3)).astype(np.float32)
     reduced = resize_nearest(jnp.asarray(features), 3, 4, rule="floor")
     np.testing.assert_array_equal(reduced, features[:, ::4, ::2])
+    np.testing.assert_array_equal(nearest_indices(10, 4, "floor"), [0, 2, 5, 7])
 
 
 @pytest.mark.parametrize("side", [2, 5, 33, 64])
