@@ -22,7 +22,7 @@ demo: $(VENV)/.installed
 	$(RUN) -m launch.tour --output=demo_output
 
 test: $(VENV)/.installed
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses=auto --dist=loadfile
 
 slow: $(VENV)/.installed
 	$(RUN) -m pytest -m slow

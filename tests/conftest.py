@@ -1,8 +1,14 @@
 """Shared set-up: four CPU devices, strict ranks, small fixtures."""
 
 import json
+import os
 import pathlib
 import zlib
+
+# Programs compiled once serve all tests, their subprocesses and the next run.
+CACHE = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 import jax
 import numpy as np

@@ -82,6 +82,7 @@ def _shrink(config: ConfigDict) -> None:
     config.model.discriminator_width = 16
     config.phases.joint.steps = 1000
     config.phases.joint.loss_weights.adversarial = 0.01
+    config.phases.joint.loss_weights.l1_hole = 1.0  # short runs: the hole counts more
     config.optimizers.generator.learning_rate = 1e-3
     config.optimizers.discriminator.learning_rate = 4e-4
     config.ema.generator = 0.99
