@@ -1,6 +1,5 @@
 """Coarse-to-fine completion: the loop of search and vote (Wexler et al. 2007)."""
 
-import dataclasses
 from functools import partial
 from typing import NamedTuple
 
@@ -10,6 +9,8 @@ import numpy as np
 
 from inpainting_jax.methods.patchmatch import descriptors
 from inpainting_jax.methods.patchmatch.indexing import (
+    chunk_of,
+    chunk_size,
     put,
     take,
 )
@@ -24,55 +25,16 @@ from inpainting_jax.methods.patchmatch.vote import best_patch, vote
 from inpainting_jax.types import Array
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Settings of a completion; the defaults are those of the README's tables.
-
-    Attributes:
-      patch: side of the patches, odd, 3 to 31.
-      levels: scales of the pyramid; None = as many as the size allows.
-      passes: search passes per step, each propagation and random search.
-      jumps: distances in pixels at which neighbours' matches are proposed.
-      random: random proposals per pass.
-      steps: (coarsest, finest) number of search-and-vote steps, linear between.
-      texture: weight of the two texture features beside the colour; 0 = colour only.
-      dims: length of the patch descriptors.
-      confidence: factor > 1 by which a patch weighs less per pixel into the hole.
-      spread: variance of the votes as a share of the mean squared distance of the
-        patches that cover a pixel; less = sharper.
-      exact_pairs: targets times sources up to which the search is exhaustive.
-      final: `average` (the last vote), `best` (colour of the nearest covering patch)
-        or `poisson` (gradients of the patches, sharper).
-      batched: whether pictures of a batch run together (`vmap`) or one by one; None =
-        together except on a CPU, where that gains nothing. Together, a picture may
-        differ from its result alone: sums round otherwise, and matches flip.
-    """
-
-    patch: int = 7
-    levels: int | None = None
-    passes: int = 2
-    jumps: tuple[int, ...] = (4, 1)
-    random: int = 6
-    steps: tuple[int, int] = (30, 4)
-    texture: float = 3.0
-    dims: int = 12
-    confidence: float = 1.4
-    spread: float = 0.5
-    exact_pairs: float = 1e6
-    final: str = "average"
-    batched: bool | None = None
-
-
 class Level(NamedTuple):
     """One scale of one picture as padded arrays; what the device needs.
 
     Attributes:
-      features: [HW, F], 0 in the hole.
+      features: [HW, F], in the hole a smooth start.
       valid: [HW] bool, wholly known patches.
       confidence: [HW] logarithm of a patch's weight.
       targets, hole, columns, sources: index lists (`pyramid.Lists`), padded.
       sample: [SAMPLE] sources for the principal components.
-      start: [N] first match of each target; not a source = draw one at random.
+      start: first match of each target; not a source = draw one at random.
       source_count: number of real `sources`.
       height, width: of the picture, scalars.
     """
@@ -91,115 +53,199 @@ class Level(NamedTuple):
     width: np.ndarray
 
 
+class Dials(NamedTuple):
+    """Scalars that need no compilation of their own, shared by a batch.
+
+    Attributes:
+      target_chunks, hole_chunks, column_chunks: how many chunks the lists fill.
+      steps: search-and-vote steps of the level.
+      passes, random, spread, screen: as in `Options`.
+    """
+
+    target_chunks: np.ndarray
+    hole_chunks: np.ndarray
+    column_chunks: np.ndarray
+    steps: np.ndarray
+    passes: np.ndarray
+    random: np.ndarray
+    spread: np.ndarray
+    screen: np.ndarray
+
+
+class Kind(NamedTuple):
+    """What a level is compiled for, besides its shapes."""
+
+    patch: int
+    dims: int
+    jumps: tuple[int, ...]
+    channels: int
+    exact: bool
+    final: str
+
+
 class Result(NamedTuple):
-    """Of one level: hole colours [Nh, F], matches [HW] and distances [N]."""
+    """Of one level: features or colours [HW, F or C], matches [HW]."""
 
     colours: Array
     match: Array
-    distance: Array
 
 
-@partial(jax.jit, static_argnames=("options", "exact", "finish"))
-def run_levels(
-    level: Level,
-    seed: Array,
-    steps: Array,
-    *,
-    options: Options,
-    exact: bool,
-    finish: bool,
-) -> Result:
+@partial(jax.jit, static_argnames="kind")
+def run_levels(level: Level, seed: Array, dials: Dials, *, kind: Kind) -> Result:
     """`run_level` over a leading axis of pictures with equal shapes; seed [B, 2]."""
-    run = partial(run_level, options=options, exact=exact, finish=finish)
-    return jax.vmap(run, in_axes=(0, 0, None))(level, seed, steps)
+    run = partial(run_level, kind=kind)
+    return jax.vmap(run, in_axes=(0, 0, None))(level, seed, dials)
 
 
-def run_level(
-    level: Level,
-    seed: Array,
-    steps: Array,
-    *,
-    options: Options,
-    exact: bool,
-    finish: bool,
-) -> Result:
-    """Search and vote at one scale; `finish` applies `options.final` at the end."""
-    patch = options.patch
+def run_level(level: Level, seed: Array, dials: Dials, *, kind: Kind) -> Result:
+    """Search and vote at one scale; `kind.final` is applied at the end."""
     features, width = level.features, level.width
     basis = descriptors.fit_basis(
-        features, width, level.sample, patch=patch, dims=options.dims
+        features, width, level.sample, patch=kind.patch, dims=kind.dims
     )
-    columns, described = descriptors.describe_all(features, width, basis, patch=patch)
+    columns, described = descriptors.describe_all(
+        features, width, basis, patch=kind.patch
+    )
     sources = Sources(
         described, level.valid, level.sources, level.source_count, width, level.height
     )
-    pixels = jnp.arange(features.shape[0], dtype=jnp.int32)
-    blank = jnp.full(pixels.shape, jnp.inf)
-
-    def improve(number, features, columns, match):
-        changed = descriptors.describe_columns(
-            features, width, level.columns, basis, patch=patch
-        )
-        columns = put(columns, level.columns, changed)
-        targets = descriptors.describe_patches(columns, level.targets, basis)
-        if exact:
-            field = search_exactly(sources, match, level.targets, targets)
-        else:
-            field = search(
-                sources,
-                match,
-                level.targets,
-                targets,
-                width,
-                seed,
-                1 + number * options.passes * options.random,
-                passes=options.passes,
-                jumps=options.jumps,
-                random=options.random,
-            )
-        return columns, *field
+    match, distances = _start(level, sources, seed)
+    improve = partial(_improve, level, sources, basis, seed, dials, kind)
+    vote_all = partial(_vote_all, level, dials, kind)
 
     def step(number, carry):
-        features, columns, match, distance = carry
+        features, columns, match, distances = carry
         # The first vote colours the hole from the start field. It shares the loop with
-        # the others, because a second copy of the vote costs a second to compile.
-        columns, match, distance = jax.lax.cond(
+        # the others, because a second copy of the vote takes a second to compile.
+        columns, match, distances = jax.lax.cond(
             number > 0,
             improve,
-            lambda number, features, columns, match: (columns, match, distance),
+            lambda number, features, *state: state,
             number,
             features,
             columns,
             match,
+            distances,
         )
-        features = vote(
-            features,
-            match,
-            put(blank, level.targets, distance),
-            level.confidence,
-            level.columns,
-            level.hole,
-            width,
-            patch=patch,
-            spread=options.spread,
-        )
-        return features, columns, match, distance
+        return vote_all(features, match, distances), columns, match, distances
 
+    features, _, match, distances = jax.lax.fori_loop(
+        0, dials.steps + 1, step, (features, columns, match, distances)
+    )
+    colours = _finish(level, dials, kind, features, match, distances)
+    return Result(colours, match)
+
+
+def _start(level: Level, sources: Sources, seed: Array) -> tuple[Array, Array]:
+    """First matches and distances [HW]: those given, or random ones."""
+    size = level.features.shape[0]
     drawn = random_sources(sources, seed, jnp.int32(0), level.targets)
     known = take(level.valid, level.start)
-    match = put(pixels, level.targets, jnp.where(known, level.start, drawn))
+    start = jnp.where(known, level.start, drawn)
+    match = put(jnp.arange(size, dtype=jnp.int32), level.targets, start)
     # Where no coarser match is at hand nobody votes, and the smooth start stays.
     distance = jnp.where(known, 0.0, jnp.inf)
-    features, _, match, distance = jax.lax.fori_loop(
-        0, steps + 1, step, (features, columns, match, distance)
+    return match, put(jnp.full((size,), jnp.inf), level.targets, distance)
+
+
+def _improve(
+    level,
+    sources,
+    basis,
+    seed,
+    dials,
+    kind,
+    number,
+    features,
+    columns,
+    match,
+    distances,
+):
+    """Describes the present colours and searches, chunk by chunk."""
+    chunk = chunk_size(features.shape[0])
+
+    def describe(k, columns):
+        index = chunk_of(level.columns, k, chunk)
+        changed = descriptors.describe_columns(
+            features, level.width, index, basis, patch=kind.patch
+        )
+        return put(columns, index, changed)
+
+    def look(k, carry):
+        match, distances = carry
+        # Forth and back in turn: within one step good matches travel one way.
+        k = jnp.where(number % 2 == 1, k, dials.target_chunks - 1 - k)
+        index = chunk_of(level.targets, k, chunk)
+        targets = descriptors.describe_patches(columns, index, basis)
+        if kind.exact:
+            field = search_exactly(sources, match, index, targets)
+        else:
+            field = search(
+                sources,
+                match,
+                index,
+                targets,
+                level.width,
+                seed,
+                1 + number * dials.passes * dials.random,
+                passes=dials.passes,
+                jumps=kind.jumps,
+                random=dials.random,
+            )
+        return field.table, put(distances, index, field.distance)
+
+    columns = jax.lax.fori_loop(0, dials.column_chunks, describe, columns)
+    match, distances = jax.lax.fori_loop(
+        0, dials.target_chunks, look, (match, distances)
     )
-    if finish and options.final == "best":
-        distances = put(blank, level.targets, distance)
-        features = best_patch(
-            features, match, distances, level.hole, width, patch=patch
+    return columns, match, distances
+
+
+def _vote_all(level, dials, kind, features, match, distances):
+    """`features` with the hole coloured by vote, chunk by chunk."""
+    chunk = chunk_size(features.shape[0])
+
+    def colour(k, voted):
+        index = chunk_of(level.hole, k, chunk)
+        colours = vote(
+            features,
+            match,
+            distances,
+            level.confidence,
+            index,
+            level.width,
+            patch=kind.patch,
+            spread=dials.spread,
         )
-    elif finish and options.final == "poisson":
-        features = screened_poisson(
-            features, match, level.hole, level.height, width, patch=patch
+        return put(voted, index, colours)
+
+    return jax.lax.fori_loop(0, dials.hole_chunks, colour, features)
+
+
+def _finish(level, dials, kind, features, match, distances):
+    """Colours [HW, C] by the last step that `kind` asks for; features for none."""
+    if kind.final == "none":
+        return features
+    colours = features[:, : kind.channels]
+    if kind.final == "best":
+        chunk = chunk_size(features.shape[0])
+
+        def copy(k, copied):
+            index = chunk_of(level.hole, k, chunk)
+            best = best_patch(
+                colours, match, distances, index, level.width, patch=kind.patch
+            )
+            return put(copied, index, best)
+
+        return jax.lax.fori_loop(0, dials.hole_chunks, copy, colours)
+    if kind.final == "poisson":
+        return screened_poisson(
+            colours,
+            match,
+            level.hole,
+            level.height,
+            level.width,
+            patch=kind.patch,
+            screen=dials.screen,
         )
-    return Result(take(features, level.hole), match, distance)
+    return colours

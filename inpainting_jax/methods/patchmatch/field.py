@@ -20,6 +20,7 @@ EXACT_PAIRS = 4e7
 """Targets times sources up to which all pairs are compared by default."""
 
 _SAMPLE = 1024
+_BLOCK = 512
 
 
 def nearest_neighbour_field(
@@ -76,9 +77,9 @@ def nearest_neighbour_field(
         jnp.asarray(valid, bool),
         init,
         patch=patch,
-        passes=passes,
+        passes=jnp.int32(passes),
         jumps=tuple(jumps),
-        random=random,
+        random=jnp.int32(random),
         dims=dims,
         exact=exact,
     )
@@ -104,9 +105,7 @@ def _check(source, target, patch, valid, init):
         raise ValueError(f"init must be {field}, got {init.shape}")
 
 
-@partial(
-    jax.jit, static_argnames=("patch", "passes", "jumps", "random", "dims", "exact")
-)
+@partial(jax.jit, static_argnames=("patch", "jumps", "dims", "exact"))
 def _field(
     seed, source, target, valid, init, *, patch, passes, jumps, random, dims, exact
 ):
@@ -117,7 +116,7 @@ def _field(
     sources, looked_for = sources._replace(descriptors=described[0]), described[1]
     match = jnp.zeros(target.shape[0] * target.shape[1], jnp.int32)
     if exact:
-        field = search_exactly(sources, match, targets, looked_for)
+        found = _search_in_blocks(sources, match, targets, looked_for)
     else:
         start = random_sources(sources, seed, jnp.int32(0), targets)
         if init is not None:
@@ -125,7 +124,7 @@ def _field(
             given = init.reshape(-1, 2)
             given = (y + given[:, 0]) * sources.width + x + given[:, 1]
             start = jnp.where(take(sources.valid, given), given, start)
-        field = search(
+        found = search(
             sources,
             put(match, targets, start),
             targets,
@@ -136,8 +135,25 @@ def _field(
             passes=passes,
             jumps=jumps,
             random=random,
-        )
-    return _answer(source, target, sources, targets, field.match, patch)
+        ).match
+    return _answer(source, target, sources, targets, found, patch)
+
+
+def _search_in_blocks(sources, table, targets, descriptors):
+    """Exact matches [N] with at most `_BLOCK` rows of distances at a time."""
+    count = targets.shape[0]
+    block = min(_BLOCK, count)
+    blocks = -(-count // block)
+    padded = jnp.pad(descriptors, ((0, blocks * block - count), (0, 0)))
+    padded_targets = jnp.pad(targets, (0, blocks * block - count))
+    found = jax.lax.map(
+        lambda part: search_exactly(sources, table, *part).match,
+        (
+            padded_targets.reshape(blocks, block),
+            padded.reshape(blocks, block, descriptors.shape[1]),
+        ),
+    )
+    return found.reshape(-1)[:count]
 
 
 def _centres(shape: tuple[int, ...], patch: int) -> np.ndarray:
@@ -200,10 +216,9 @@ def _all_pixels(table: Array, width: Array, index: Array, patch: int) -> Array:
     return take(table, index[:, None] + window[None]).reshape(index.shape[0], -1)
 
 
-def _answer(source, target, sources, targets, match, patch):
+def _answer(source, target, sources, targets, found, patch):
     """Offsets and sums of squared differences of the matches."""
     width = target.shape[1]
-    found = take(match, targets)
     flat_source = source.reshape(-1, source.shape[2])
     flat_target = target.reshape(-1, target.shape[2])
     here, there = _window(jnp.int32(width), patch), _window(sources.width, patch)

@@ -1,9 +1,11 @@
 """Lists of pixels as flat indices: the layout every part of PatchMatch shares.
 
 A picture is a table [H*W, C] whose row is `y * W + x`, padded with rows nobody reads.
-Lists of pixels are padded to a bucket with an index past the end: gathers clip it,
-scatters drop it. Only patches wholly inside the picture take part; so a horizontal
-step that wraps to the next row always lands on a pixel that is no patch centre.
+Lists of pixels are as long as the table, padded with an index past its end: gathers
+clip it, scatters drop it. Loops go over as many chunks of a list as it fills, so that
+programs are compiled per picture size, not per hole. Only patches wholly inside the
+picture take part; so a horizontal step that wraps to the next row always lands on a
+pixel that is no patch centre.
 """
 
 import math
@@ -14,15 +16,35 @@ import jax.numpy as jnp
 from inpainting_jax.types import Array, Key
 
 GROWTH = 1.25
-"""Ratio of neighbouring buckets: at most a quarter of the work is padding."""
+"""Ratio of neighbouring buckets: at most a quarter of a table is padding."""
 
 
-def bucket(size: int, smallest: int = 512) -> int:
+def bucket(size: int, *, smallest: int = 512) -> int:
     """The smallest bucket >= `size`: few distinct shapes, hence few compilations."""
     steps = math.ceil(math.log(max(size, smallest) / smallest, GROWTH) - 1e-9)
     # Multiples of 64 keep matrix products off their ragged-edge code, so that the
     # numbers do not depend on the bucket.
     return -(-int(smallest * GROWTH**steps) // 64) * 64
+
+
+def chunk_size(size: int) -> int:
+    """How many list entries are worked on at once in a table of `size` rows.
+
+    On a CPU few enough that their descriptors stay in its cache.
+    """
+    if jax.default_backend() != "cpu":
+        return min(size, 65_536)
+    return 256 if size < 8192 else 1024 if size < 65_536 else 4096
+
+
+def capacity(size: int) -> int:
+    """Length of the lists of a table of `size` rows: whole chunks."""
+    return -(-size // chunk_size(size)) * chunk_size(size)
+
+
+def chunk_of(values: Array, number: Array, chunk: int) -> Array:
+    """Entries `number * chunk` and on of a list."""
+    return jax.lax.dynamic_slice_in_dim(values, number * chunk, chunk)
 
 
 def take(table: Array, index: Array) -> Array:

@@ -11,12 +11,19 @@ import numpy as np
 from inpainting_jax.methods.base import Method
 from inpainting_jax.methods.patchmatch import pyramid
 from inpainting_jax.methods.patchmatch.completion import (
+    Dials,
+    Kind,
     Level,
-    Options,
     Result,
     run_levels,
 )
-from inpainting_jax.methods.patchmatch.indexing import bucket, seed_words
+from inpainting_jax.methods.patchmatch.indexing import (
+    bucket,
+    capacity,
+    chunk_size,
+    seed_words,
+)
+from inpainting_jax.methods.patchmatch.options import Options
 from inpainting_jax.types import Key
 
 
@@ -91,31 +98,33 @@ def _complete_group(
 ) -> list[np.ndarray]:
     """Colours [Nh, C] of each plan's hole; all plans have the same scales' sizes."""
     count = len(plans[0].scales)
+    channels = plans[0].scales[0].features.shape[-1] - 2 * (options.texture > 0)
     matches: Sequence[np.ndarray] | None = None
     for scale in reversed(range(count)):
-        levels = [
-            _level(
-                plan, scale, None if matches is None else matches[i], options.confidence
-            )
-            for i, plan in enumerate(plans)
-        ]
-        stacked = _stack(levels)
+        stacked = _stack(
+            [
+                _level(plan, scale, None if matches is None else matches[i], options)
+                for i, plan in enumerate(plans)
+            ]
+        )
         seed = seed_words(jax.random.fold_in(key, scale))
-        pairs = stacked.targets.shape[1] * stacked.sources.shape[1]
+        kind = Kind(
+            options.patch,
+            options.dims,
+            options.jumps,
+            channels,
+            plans[0].scales[scale].hole.size <= options.exact_pixels,
+            options.final if scale == 0 else "none",
+        )
         result: Result = run_levels(
             stacked,
             jnp.broadcast_to(seed, (len(plans), 2)),
-            jnp.int32(_steps(scale, count, options)),
-            options=options,
-            exact=pairs <= options.exact_pairs,
-            finish=scale == 0,
+            _dials(plans, scale, options),
+            kind=kind,
         )
         matches = np.asarray(result.match)
-    channels = plans[0].scales[0].features.shape[-1] - 2 * (options.texture > 0)
-    return [
-        colours[: len(plan.lists[0].hole), :channels]
-        for colours, plan in zip(np.asarray(result.colours), plans, strict=True)
-    ]
+    colours = np.asarray(result.colours)
+    return [rows[plan.lists[0].hole] for rows, plan in zip(colours, plans, strict=True)]
 
 
 def _steps(scale: int, count: int, options: Options) -> int:
@@ -124,9 +133,26 @@ def _steps(scale: int, count: int, options: Options) -> int:
     return round(finest + share * (coarsest - finest))
 
 
-def _level(
-    plan: Plan, scale: int, match: np.ndarray | None, confidence: float
-) -> Level:
+def _dials(plans: Sequence[Plan], scale: int, options: Options) -> Dials:
+    chunk = chunk_size(bucket(plans[0].scales[scale].hole.size))
+
+    def chunks(name: str) -> np.int32:
+        longest = max(len(getattr(plan.lists[scale], name)) for plan in plans)
+        return np.int32(-(-longest // chunk))
+
+    return Dials(
+        chunks("targets"),
+        chunks("hole"),
+        chunks("columns"),
+        np.int32(_steps(scale, len(plans[0].scales), options)),
+        np.int32(options.passes),
+        np.int32(options.random),
+        np.float32(options.spread),
+        np.float32(options.screen),
+    )
+
+
+def _level(plan: Plan, scale: int, match: np.ndarray | None, options: Options) -> Level:
     """One scale of a plan as unpadded arrays; `match` is the coarser scale's field."""
     (features, hole), lists = plan.scales[scale], plan.lists[scale]
     height, width = hole.shape
@@ -139,7 +165,7 @@ def _level(
         start = pyramid.upsample_matches(
             match, coarse, hole.shape, lists.targets, plan.patch
         )
-    depth = -np.log(confidence) * pyramid.hole_depth(hole)
+    depth = -np.log(options.confidence) * pyramid.hole_depth(hole)
     return Level(
         features=features.reshape(hole.size, -1),
         valid=valid,
@@ -157,18 +183,15 @@ def _level(
 
 
 def _stack(levels: Sequence[Level]) -> Level:
-    """Levels of several pictures, padded to common buckets and stacked."""
-    pixels = bucket(max(len(level.valid) for level in levels))
+    """Levels of several pictures of one size, padded and stacked."""
+    pixels = bucket(len(levels[0].valid))
     padding = {"features": 0, "valid": False, "confidence": 0}
 
     def pad(field: str) -> np.ndarray:
         arrays = [np.asarray(getattr(level, field)) for level in levels]
         if arrays[0].ndim == 0 or field == "sample":
             return np.stack(arrays)
-        if field in padding:
-            size = pixels
-        else:
-            size = bucket(max(len(array) for array in arrays), 256)
+        size = pixels if field in padding else capacity(pixels)
         shape = (len(arrays), size, *arrays[0].shape[1:])
         # Index lists end in an index past the table: reads clip it, writes drop it.
         full = np.full(shape, padding.get(field, pixels), arrays[0].dtype)
@@ -183,16 +206,17 @@ def build(
     *,
     patch: int = 7,
     levels: int | None = None,
-    passes: int = 2,
+    passes: int = 1,
     jumps: Sequence[int] = (4, 1),
     random: int = 6,
     steps: Sequence[int] = (30, 4),
     texture: float = 3.0,
-    dims: int = 12,
+    dims: int = 8,
     confidence: float = 1.4,
-    spread: float = 0.5,
-    exact_pairs: float = 1e6,
-    final: str = "average",
+    spread: float = 0.25,
+    screen: float = 0.05,
+    exact_pixels: int = 2048,
+    final: str = "poisson",
     batched: bool | None = None,
     compute_dtype: str = "float32",
 ) -> Method:
@@ -203,19 +227,20 @@ def build(
     """
     del compute_dtype
     options = Options(
-        patch,
-        levels,
-        passes,
-        tuple(jumps),
-        random,
-        tuple(steps),
-        texture,
-        dims,
-        confidence,
-        spread,
-        exact_pairs,
-        final,
-        batched,
+        patch=patch,
+        levels=levels,
+        passes=passes,
+        jumps=tuple(jumps),
+        random=random,
+        steps=tuple(steps),
+        texture=texture,
+        dims=dims,
+        confidence=confidence,
+        spread=spread,
+        screen=screen,
+        exact_pixels=exact_pixels,
+        final=final,
+        batched=batched,
     )
 
     def predict(variables, key, image, mask, guide=None):

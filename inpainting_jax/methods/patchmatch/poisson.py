@@ -1,7 +1,7 @@
 """Gradients of the copied patches, colours of the average: a screened Poisson finish.
 
 Minimises the squared difference of the hole's gradients to those of the matched
-patches, plus `SCREEN` times the squared difference to the voted colours, the known
+patches, plus `screen` times the squared difference to the voted colours, the known
 pixels fixed (in the spirit of Darabi et al. 2012, Image Melding).
 """
 
@@ -11,67 +11,84 @@ import jax.numpy as jnp
 from inpainting_jax.methods.patchmatch.indexing import put, take
 from inpainting_jax.types import Array
 
-SCREEN = 0.05
 ITERATIONS = 24
-
-_STEPS = ((0, 1), (0, -1), (1, 0), (-1, 0))
+"""Conjugate-gradient steps; the screen keeps the condition number below 8 / screen."""
 
 
 def screened_poisson(
-    features: Array,
+    colours: Array,
     match: Array,
     hole: Array,
     height: Array,
     width: Array,
     *,
     patch: int,
+    screen: Array,
 ) -> Array:
-    """`features` [HW, F] with the hole re-solved from the gradients of its matches.
+    """`colours` [HW, C] with the hole re-solved from the gradients of its matches.
 
     Args:
-      features: [HW, F], the hole already voted.
+      colours: [HW, C], the hole already voted.
       match: [HW] matched source of each patch centre.
       hole: [Nh] pixels to solve for, padded past the end.
       height, width: of the picture, scalars.
       patch: side P, odd.
+      screen: weight > 0 of the voted colours; less = sharper.
     """
-    radius = patch // 2
-    y, x = hole // width, hole % width
-    # A pixel near the border follows the nearest patch that is inside.
-    centre = jnp.clip(y, radius, height - 1 - radius) * width
-    centre = centre + jnp.clip(x, radius, width - 1 - radius)
-    copied = take(match, centre) + (hole - centre)
-    table = jnp.arange(features.shape[0], dtype=hole.dtype)
-    in_hole = put(jnp.zeros(table.shape, bool), hole, True)
-    copied_by_pixel = put(table, hole, copied)
-    voted = take(features, hole)
+    steps = jnp.asarray([(0, 1), (0, -1), (1, 0), (-1, 0)], jnp.int32)
+    offsets = (steps[:, 0] * width + steps[:, 1])[None]
+    neighbours = hole[:, None] + offsets
+    y, x = (hole // width)[:, None], (hole % width)[:, None]
+    y, x = y + steps[None, :, 0], x + steps[None, :, 1]
+    linked = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    unknown = take(put(jnp.zeros(match.shape, bool), hole, True), neighbours) & linked
+    fixed = jnp.where((linked & ~unknown)[..., None], take(colours, neighbours), 0)
 
-    degree = jnp.zeros(hole.shape)
-    right = SCREEN * voted
-    links = []
-    for dy, dx in _STEPS:
-        offset = dy * width + dx
-        neighbour = hole + offset
-        linked = (y + dy >= 0) & (y + dy < height) & (x + dx >= 0) & (x + dx < width)
-        unknown = take(in_hole, neighbour) & linked
-        slope = take(features, copied) - take(features, copied + offset)
-        theirs = take(copied_by_pixel, neighbour)
-        reverse = take(features, theirs - offset) - take(features, theirs)
-        # Two hole pixels each have an opinion on the step between them: the mean.
-        slope = jnp.where(unknown[:, None], (slope + reverse) / 2, slope)
-        fixed = jnp.where(unknown[:, None], 0, take(features, neighbour))
-        right = right + jnp.where(linked[:, None], fixed + slope, 0)
-        degree = degree + linked
-        links.append((offset, unknown))
-
-    def apply(colours):
-        dense = put(jnp.zeros_like(features), hole, colours)
-        result = (degree + SCREEN)[:, None] * colours
-        for offset, unknown in links:
-            result = result - jnp.where(unknown[:, None], take(dense, hole + offset), 0)
-        return result
-
-    solved, _ = jax.scipy.sparse.linalg.cg(
-        apply, right, x0=voted, tol=0, maxiter=ITERATIONS
+    slopes = _slopes(colours, match, hole, height, width, offsets, unknown, patch)
+    voted = take(colours, hole)
+    degree = jnp.sum(linked, axis=1, keepdims=True) + screen
+    right = screen * voted + jnp.sum(
+        fixed + jnp.where(linked[..., None], slopes, 0), axis=1
     )
-    return put(features, hole, solved)
+
+    def apply(values):
+        dense = put(jnp.zeros_like(colours), hole, values)
+        around = jnp.where(unknown[..., None], take(dense, neighbours), 0)
+        return degree * values - jnp.sum(around, axis=1)
+
+    return put(colours, hole, _conjugate_gradient(apply, right, voted))
+
+
+def _slopes(colours, match, hole, height, width, offsets, unknown, patch):
+    """Wanted differences [Nh, 4, C] of each hole pixel to its neighbours."""
+    radius = patch // 2
+    # A pixel near the border follows the nearest patch that is inside.
+    centre = jnp.clip(hole // width, radius, height - 1 - radius) * width
+    centre = centre + jnp.clip(hole % width, radius, width - 1 - radius)
+    copied = take(match, centre) + (hole - centre)
+    table = put(jnp.arange(match.shape[0], dtype=hole.dtype), hole, copied)
+    theirs = take(table, hole[:, None] + offsets)
+    here = take(colours, copied)[:, None]
+    slope = here - take(colours, copied[:, None] + offsets)
+    reverse = take(colours, theirs - offsets) - take(colours, theirs)
+    # Two hole pixels each have an opinion on the step between them: the mean.
+    return jnp.where(unknown[..., None], (slope + reverse) / 2, slope)
+
+
+def _conjugate_gradient(apply, right: Array, start: Array) -> Array:
+    """`ITERATIONS` steps towards apply(x) = right, all channels as one system."""
+
+    def body(_, carry):
+        solution, residual, direction, energy = carry
+        product = apply(direction)
+        # The floors keep an exactly solved system (0 / 0) at its solution.
+        length = energy / jnp.maximum(jnp.sum(direction * product), 1e-30)
+        solution = solution + length * direction
+        residual = residual - length * product
+        renewed = jnp.sum(residual * residual)
+        direction = residual + renewed / jnp.maximum(energy, 1e-30) * direction
+        return solution, residual, direction, renewed
+
+    residual = right - apply(start)
+    carry = start, residual, residual, jnp.sum(residual * residual)
+    return jax.lax.fori_loop(0, ITERATIONS, body, carry)[0]

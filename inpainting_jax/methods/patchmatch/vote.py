@@ -3,46 +3,19 @@
 import jax
 import jax.numpy as jnp
 
-from inpainting_jax.methods.patchmatch.indexing import put, take
+from inpainting_jax.methods.patchmatch.indexing import take
 from inpainting_jax.types import Array
 
 
-def _statistics(
-    distances: Array,
-    columns: Array,
-    hole: Array,
-    width: Array,
-    *,
-    patch: int,
-    spread: float,
-) -> tuple[Array, Array]:
-    """Least distance and vote variance [Nh] over the patches that cover each pixel.
+def _voters(hole: Array, width: Array, patch: int) -> tuple[Array, Array]:
+    """The P * P pixels whose patch covers each of [N] pixels: offsets, indices.
 
-    The P x P window in two passes: along x at `columns`, then along y at `hole`.
+    Returns offsets [P * P, 1] and indices [P * P, N]. Where a window leaves the picture
+    it wraps to pixels that are no patch centre, or is clipped to one when read.
     """
-    radius = patch // 2
-
-    def along_x(k, carry):
-        least, total, number = carry
-        value = take(distances, columns + k - radius)
-        finite = jnp.isfinite(value)
-        total = total + jnp.where(finite, value, 0)
-        return jnp.minimum(least, value), total, number + finite
-
-    def along_y(k, carry):
-        least, total, number = carry
-        row = take(rows, hole + (k - radius) * width)
-        least = jnp.minimum(least, row[:, 0])
-        return least, total + row[:, 1], number + row[:, 2]
-
-    def nothing(index):
-        return jnp.full(index.shape, jnp.inf), *(jnp.zeros(index.shape),) * 2
-
-    summed = jax.lax.fori_loop(0, patch, along_x, nothing(columns))
-    rows = jnp.stack(nothing(distances), axis=-1)
-    rows = put(rows, columns, jnp.stack(summed, axis=-1))
-    least, total, number = jax.lax.fori_loop(0, patch, along_y, nothing(hole))
-    return least, spread * total / jnp.maximum(number, 1) + 1e-6
+    reach = jnp.arange(-(patch // 2), patch // 2 + 1)
+    offsets = (reach[:, None] * width + reach[None]).reshape(-1, 1)
+    return offsets, hole[None] + offsets
 
 
 def vote(
@@ -50,14 +23,13 @@ def vote(
     match: Array,
     distances: Array,
     confidence: Array,
-    columns: Array,
     hole: Array,
     width: Array,
     *,
     patch: int,
-    spread: float,
+    spread: Array,
 ) -> Array:
-    """`features` [HW, F] with the hole averaged from the patches that cover it.
+    """Colours [N, F] of pixels, averaged from the patches that cover them.
 
     A patch at pixel q weighs `exp(confidence(q) - (d(q) - least) / (2 variance))`.
 
@@ -66,36 +38,35 @@ def vote(
       match: [HW] matched source of each pixel.
       distances: [HW] of each target to its match, +inf where no patch may vote.
       confidence: [HW] logarithm of the weight of a patch at each pixel.
-      columns: pixels with a hole pixel at most P // 2 rows away.
-      hole: [Nh] pixels to colour.
+      hole: [N] pixels to colour, padded past the end.
       width: W, scalar.
       patch: side P, odd.
       spread: the variance as a share of the mean of d over the covering patches.
+
+    Returns:
+      [N, F]; where nobody votes the present row of `features`.
     """
-    radius = patch // 2
-    least, variance = _statistics(
-        distances, columns, hole, width, patch=patch, spread=spread
+    offsets, voters = _voters(hole, width, patch)
+    distance = take(distances, voters)
+    least = jnp.min(distance, axis=0)
+    votes = jnp.isfinite(distance)
+    total = jnp.sum(jnp.where(votes, distance, 0), axis=0)
+    variance = spread * total / jnp.maximum(jnp.sum(votes, axis=0), 1) + 1e-6
+    # Relative to the least distance, or all would underflow where all patches are poor.
+    exponent = take(confidence, voters) - (distance - least[None]) / (
+        2 * variance[None]
     )
-    scale = -0.5 / variance
+    weights = jnp.where(votes, jnp.exp(exponent), 0)
+    copied = take(match, voters) - offsets
 
-    def body(k, carry):
-        total, colours = carry
-        offset = (k // patch - radius) * width + k % patch - radius
-        voter = hole + offset
-        log_weight = (take(distances, voter) - least) * scale
-        # Past the ends of the table reads clip to pixels at infinite distance.
-        weight = jnp.exp(log_weight + take(confidence, voter))
-        colour = take(features, take(match, voter) - offset)
-        return total + weight, colours + weight[:, None] * colour
+    def add(k, colours):
+        return colours + weights[k][:, None] * take(features, copied[k])
 
-    start = jnp.zeros(hole.shape), jnp.zeros((*hole.shape, features.shape[1]))
-    total, colours = jax.lax.fori_loop(0, patch * patch, body, start)
-    colours = jnp.where(
-        (total > 0)[:, None],
-        colours / jnp.maximum(total, 1e-37)[:, None],
-        take(features, hole),
-    )
-    return put(features, hole, colours)
+    colours = jnp.zeros((*hole.shape, features.shape[1]))
+    colours = jax.lax.fori_loop(0, patch * patch, add, colours)
+    weight = jnp.sum(weights, axis=0)[:, None]
+    voted = colours / jnp.maximum(weight, 1e-37)
+    return jnp.where(weight > 0, voted, take(features, hole))
 
 
 def best_patch(
@@ -107,17 +78,8 @@ def best_patch(
     *,
     patch: int,
 ) -> Array:
-    """`features` [HW, F] with each hole pixel copied from its best covering patch."""
-    radius = patch // 2
-
-    def body(k, carry):
-        least, source = carry
-        offset = (k // patch - radius) * width + k % patch - radius
-        distance = take(distances, hole + offset)
-        better = distance < least
-        copied = take(match, hole + offset) - offset
-        return jnp.where(better, distance, least), jnp.where(better, copied, source)
-
-    start = jnp.full(hole.shape, jnp.inf), hole
-    _, source = jax.lax.fori_loop(0, patch * patch, body, start)
-    return put(features, hole, take(features, source))
+    """Colours [N, F] of pixels, each copied from its best covering patch."""
+    offsets, voters = _voters(hole, width, patch)
+    best = jnp.argmin(take(distances, voters), axis=0)
+    voter = jnp.take_along_axis(voters, best[None], axis=0)[0]
+    return take(features, take(match, voter) - offsets[best, 0])
