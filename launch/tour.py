@@ -3,7 +3,7 @@
 python -m launch.tour --output=demo_output
 """
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from inpainting_jax import runtime
 
@@ -19,6 +19,7 @@ def main(argv: list[str]) -> None:
     """Reads the flags and sets out."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    logging.set_verbosity(logging.WARNING)  # orbax tells each file it writes
     runtime.use_compilation_cache(_CACHE.value)
     from inpainting_jax.demo.tour import tour
 
