@@ -8,7 +8,7 @@ from absl import app, flags, logging
 from inpainting_jax import runtime
 
 _OUTPUT = flags.DEFINE_string("output", "demo_output", "Folder for everything.")
-_STEPS = flags.DEFINE_integer("steps", 600, "Training steps.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 500, "Training steps.", lower_bound=1)
 _COUNT = flags.DEFINE_integer("count", 16, "Crops in the table.", lower_bound=2)
 _CACHE = flags.DEFINE_string(
     "compilation_cache", "auto", "auto (a folder of the user), off, or a folder."

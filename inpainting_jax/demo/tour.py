@@ -25,7 +25,7 @@ _PHOTOGRAPHS = 3  # completed at their own size
 _BIHARMONIC_SIDE = 256  # its cost grows with the square of the hole's area
 
 
-def tour(output: str | os.PathLike, *, steps: int = 600, count: int = 16) -> None:
+def tour(output: str | os.PathLike, *, steps: int = 500, count: int = 16) -> None:
     """Completes, trains, compares, and says where the results are.
 
     Args:
