@@ -155,6 +155,7 @@ def _vote_by_hand(distances):
             jnp.int32(9),
             patch=3,
             spread=jnp.float32(0.5),
+            thorough=True,
         ),
     )
 

@@ -69,11 +69,12 @@ def test_a_shifted_picture_is_found_at_its_shift(key):
     np.testing.assert_array_equal(np.asarray(distances)[:37, 9:], 0)
 
 
-def test_only_valid_pixels_are_used(key):
+@pytest.mark.parametrize("exact", [True, False])
+def test_only_valid_pixels_are_used(key, exact):
     image = _noise(24, 24)
     valid = np.ones((24, 24), bool)
     valid[8:16, 8:16] = False
-    offsets, _ = nearest_neighbour_field(key, image, image, valid=valid)
+    offsets, _ = nearest_neighbour_field(key, image, image, valid=valid, exact=exact)
     y, x = np.mgrid[:18, :18]
     windows = np.lib.stride_tricks.sliding_window_view(valid, (7, 7)).all(axis=(2, 3))
     found = windows[y + np.asarray(offsets)[..., 0], x + np.asarray(offsets)[..., 1]]

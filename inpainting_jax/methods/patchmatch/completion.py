@@ -127,7 +127,7 @@ def run_level(level: Level, seed: Array, dials: Dials, *, kind: Kind) -> Result:
             match,
             distances,
         )
-        return vote_all(features, match, distances), columns, match, distances
+        return vote_all(features, match, distances, number), columns, match, distances
 
     features, _, match, distances = jax.lax.fori_loop(
         0, dials.steps + 1, step, (features, columns, match, distances)
@@ -201,7 +201,7 @@ def _improve(
     return columns, match, distances
 
 
-def _vote_all(level, dials, kind, features, match, distances):
+def _vote_all(level, dials, kind, features, match, distances, number):
     """`features` with the hole coloured by vote, chunk by chunk."""
     chunk = chunk_size(features.shape[0])
 
@@ -216,6 +216,7 @@ def _vote_all(level, dials, kind, features, match, distances):
             level.width,
             patch=kind.patch,
             spread=dials.spread,
+            thorough=number == dials.steps,
         )
         return put(voted, index, colours)
 

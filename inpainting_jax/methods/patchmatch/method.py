@@ -128,9 +128,10 @@ def _complete_group(
 
 
 def _steps(scale: int, count: int, options: Options) -> int:
+    """Steps of a scale, geometric from the coarsest to the finest."""
     coarsest, finest = options.steps
     share = scale / (count - 1) if count > 1 else 1.0
-    return round(finest + share * (coarsest - finest))
+    return round(finest * (coarsest / finest) ** share)
 
 
 def _dials(plans: Sequence[Plan], scale: int, options: Options) -> Dials:
@@ -209,7 +210,7 @@ def build(
     passes: int = 1,
     jumps: Sequence[int] = (4, 1),
     random: int = 6,
-    steps: Sequence[int] = (30, 4),
+    steps: Sequence[int] = (40, 4),
     texture: float = 3.0,
     dims: int = 8,
     confidence: float = 1.4,

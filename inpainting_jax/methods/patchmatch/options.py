@@ -13,7 +13,8 @@ class Options:
       passes: search passes per step, each propagation and random search.
       jumps: distances in pixels at which neighbours' matches are proposed.
       random: random proposals per pass.
-      steps: (coarsest, finest) number of search-and-vote steps, linear between.
+      steps: (coarsest, finest) number of search-and-vote steps, geometric
+        between.
       texture: weight of the two texture features beside the colour; 0 = colour only.
       dims: length of the patch descriptors.
       confidence: factor >= 1 by which a patch weighs less per pixel into the hole.
@@ -34,7 +35,7 @@ class Options:
     passes: int = 1
     jumps: tuple[int, ...] = (4, 1)
     random: int = 6
-    steps: tuple[int, int] = (30, 4)
+    steps: tuple[int, int] = (40, 4)
     texture: float = 3.0
     dims: int = 8
     confidence: float = 1.4

@@ -35,44 +35,66 @@ def screened_poisson(
       patch: side P, odd.
       screen: weight > 0 of the voted colours; less = sharper.
     """
-    steps = jnp.asarray([(0, 1), (0, -1), (1, 0), (-1, 0)], jnp.int32)
-    offsets = (steps[:, 0] * width + steps[:, 1])[None]
-    neighbours = hole[:, None] + offsets
-    y, x = (hole // width)[:, None], (hole % width)[:, None]
-    y, x = y + steps[None, :, 0], x + steps[None, :, 1]
-    linked = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    unknown = take(put(jnp.zeros(match.shape, bool), hole, True), neighbours) & linked
-    fixed = jnp.where((linked & ~unknown)[..., None], take(colours, neighbours), 0)
-
-    slopes = _slopes(colours, match, hole, height, width, offsets, unknown, patch)
-    voted = take(colours, hole)
-    degree = jnp.sum(linked, axis=1, keepdims=True) + screen
-    right = screen * voted + jnp.sum(
-        fixed + jnp.where(linked[..., None], slopes, 0), axis=1
-    )
+    size = match.shape[0]
+    pixels = jnp.arange(size, dtype=hole.dtype)
+    in_hole = put(jnp.zeros((size,), bool), hole, True)
+    copied = _copied(match, in_hole, height, width, patch)
+    y, x = pixels // width, pixels % width
+    planes = colours.T
+    degree = jnp.full((size,), screen)
+    right = screen * planes
+    links = []
+    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        offset = dy * width + dx
+        linked = (y + dy >= 0) & (y + dy < height) & (x + dx >= 0) & (x + dx < width)
+        unknown = linked & _shifted(in_hole, offset)
+        slope = _slope(colours, copied, unknown, offset).T
+        fixed = jnp.where(unknown[None], 0, _shifted(planes, offset))
+        right = right + jnp.where(linked[None], fixed + slope, 0)
+        degree = degree + linked
+        links.append((offset, (unknown & in_hole).astype(jnp.float32)))
 
     def apply(values):
-        dense = put(jnp.zeros_like(colours), hole, values)
-        around = jnp.where(unknown[..., None], take(dense, neighbours), 0)
-        return degree * values - jnp.sum(around, axis=1)
+        twice = jnp.concatenate([values, values], axis=1)
+        result = degree[None] * values
+        for offset, unknown in links:
+            result = result - unknown[None] * _window(twice, offset)
+        return result
 
-    return put(colours, hole, _conjugate_gradient(apply, right, voted))
+    right = jnp.where(in_hole[None], right, 0)
+    start = jnp.where(in_hole[None], planes, 0)
+    solved = _conjugate_gradient(apply, right, start)
+    return jnp.where(in_hole[None], solved, planes).T
 
 
-def _slopes(colours, match, hole, height, width, offsets, unknown, patch):
-    """Wanted differences [Nh, 4, C] of each hole pixel to its neighbours."""
+def _copied(match, in_hole, height, width, patch):
+    """The source pixel [HW] that each hole pixel takes from the patch around it."""
     radius = patch // 2
+    pixels = jnp.arange(match.shape[0], dtype=match.dtype)
     # A pixel near the border follows the nearest patch that is inside.
-    centre = jnp.clip(hole // width, radius, height - 1 - radius) * width
-    centre = centre + jnp.clip(hole % width, radius, width - 1 - radius)
-    copied = take(match, centre) + (hole - centre)
-    table = put(jnp.arange(match.shape[0], dtype=hole.dtype), hole, copied)
-    theirs = take(table, hole[:, None] + offsets)
-    here = take(colours, copied)[:, None]
-    slope = here - take(colours, copied[:, None] + offsets)
-    reverse = take(colours, theirs - offsets) - take(colours, theirs)
+    centre = jnp.clip(pixels // width, radius, height - 1 - radius) * width
+    centre = centre + jnp.clip(pixels % width, radius, width - 1 - radius)
+    return jnp.where(in_hole, take(match, centre) + (pixels - centre), pixels)
+
+
+def _shifted(values: Array, offset: Array) -> Array:
+    """The last axis read `offset` further on, around its end."""
+    return _window(jnp.concatenate([values, values], axis=-1), offset)
+
+
+def _window(twice: Array, offset: Array) -> Array:
+    size = twice.shape[-1] // 2
+    start = offset % size
+    return jax.lax.dynamic_slice_in_dim(twice, start, size, axis=twice.ndim - 1)
+
+
+def _slope(colours, copied, unknown, offset):
+    """Wanted differences [HW, C] of each hole pixel to its neighbour at `offset`."""
+    slope = take(colours, copied) - take(colours, copied + offset)
+    theirs = _shifted(copied, offset)
+    reverse = take(colours, theirs - offset) - take(colours, theirs)
     # Two hole pixels each have an opinion on the step between them: the mean.
-    return jnp.where(unknown[..., None], (slope + reverse) / 2, slope)
+    return jnp.where(unknown[:, None], (slope + reverse) / 2, slope)
 
 
 def _conjugate_gradient(apply, right: Array, start: Array) -> Array:

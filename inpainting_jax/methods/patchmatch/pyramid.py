@@ -139,7 +139,9 @@ def _fill_from(
     height, width = hole.shape
     larger = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     larger = larger.reshape(features.shape)  # cv2 drops a single channel
-    return np.where(hole[..., None], larger, features)
+    filled = features.copy()
+    filled[hole] = larger[hole]
+    return filled
 
 
 def pixel_lists(hole: np.ndarray, patch: int) -> Lists:
