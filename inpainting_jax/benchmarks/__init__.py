@@ -1,0 +1,14 @@
+"""Reproducible measurements behind the tables in `docs/`; one module per suite.
+
+A suite is a function `run(*, output, data, count, repeats)` that writes `report.json`
+and `table.md` into the folder `output`.
+"""
+
+from inpainting_jax.registry import Registry
+
+SUITES = Registry(
+    "benchmark suite",
+    {"patchmatch": "inpainting_jax.benchmarks.patchmatch:run"},
+)
+
+__all__ = ["SUITES"]
