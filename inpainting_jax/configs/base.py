@@ -52,7 +52,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.optimizers = (
         ConfigDict()
     )  # {network: ConfigDict(name=..., learning_rate=...)}
-    config.ema = ConfigDict()  # {network: decay in (0, 1)}; inference uses the average
+    # {network: decay in (0, 1)}; inference uses the average. A young run forgets faster:
+    # the decay after t steps is at most (1 + t) / (10 + t).
+    config.ema = ConfigDict()
     config.max_bad_updates = 20  # stop after this many non-finite updates in a row
 
     config.parallel = "jit"  # jit over a mesh, or pmap
