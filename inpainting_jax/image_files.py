@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from inpainting_jax import deep_files, images
 
@@ -85,6 +85,11 @@ def decode_image(data: bytes, name: str) -> ImageFile:
         raise
     except Image.DecompressionBombError as error:
         raise ImageFileError(f"{name} is too large: {error}") from error
+    except UnidentifiedImageError as error:  # its text names an address in memory
+        raise ImageFileError(
+            f"{name} cannot be read: it is no {', '.join(FORMATS)} image; save it again"
+            " from its source"
+        ) from error
     # Pillow's plug-ins raise nearly anything on damaged data
     except Exception as error:
         raise ImageFileError(

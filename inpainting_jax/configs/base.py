@@ -52,8 +52,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.optimizers = (
         ConfigDict()
     )  # {network: ConfigDict(name=..., learning_rate=...)}
-    # {network: decay in (0, 1)}; inference uses the average. A young run forgets faster:
-    # the decay after t steps is at most (1 + t) / (10 + t).
+    # {network: decay in (0, 1)}; inference uses the average. A young run forgets
+    # faster: the decay after t steps is at most (1 + t) / (10 + t).
     config.ema = ConfigDict()
     config.max_bad_updates = 20  # stop after this many non-finite updates in a row
 
