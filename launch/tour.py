@@ -19,7 +19,7 @@ def main(argv: list[str]) -> None:
     """Reads the flags and sets out."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
-    logging.set_verbosity(logging.WARNING)  # orbax tells each file it writes
+    logging.set_verbosity(logging.ERROR)  # orbax tells each file it writes
     runtime.use_compilation_cache(_CACHE.value)
     from inpainting_jax.demo.tour import tour
 

@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     """Reads the flags and trains; returns the exit status."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
-    logging.set_verbosity(logging.WARNING)  # orbax tells every rename otherwise
+    logging.set_verbosity(logging.ERROR)  # orbax tells every rename otherwise
     runtime.join_cluster(_DISTRIBUTED.value)
     runtime.use_compilation_cache(_CACHE.value)
     # Imported late: nothing may touch a device before the processes have joined.
