@@ -55,6 +55,9 @@ def get_config(preset: str = "") -> ConfigDict:
     # {network: decay in (0, 1)}; inference uses the average. A young run forgets
     # faster: the decay after t steps is at most (1 + t) / (10 + t).
     config.ema = ConfigDict()
+    # Steps in which this preset must fit 8 images, each with a fixed hole: hole L1 down
+    # at least three times. For the slow test and whoever doubts a change.
+    config.overfit_steps = 500
     config.max_bad_updates = 20  # stop after this many non-finite updates in a row
 
     config.parallel = "jit"  # jit over a mesh, or pmap

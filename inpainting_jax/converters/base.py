@@ -6,6 +6,7 @@ names every tensor that is missing, left over or of the wrong shape.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -60,17 +61,61 @@ class Plan:
       overrides: keyword arguments of its `build`.
       entries: one per array of the networks that the checkpoint holds.
       ignored: tensors of the checkpoint that have no place here (optimiser slots).
+      image_size: side of the images the networks are made for, where shapes of their
+        arrays follow from it (a dense layer on what strided convolutions leave).
     """
 
     method: str
     overrides: dict[str, Any]
     entries: Sequence[Entry]
     ignored: frozenset[str] = frozenset()
+    image_size: int = 64
 
 
 def hwio(kernel: np.ndarray) -> np.ndarray:
     """A PyTorch convolution kernel [O, I, kh, kw] as [kh, kw, I, O]."""
     return np.transpose(kernel, (2, 3, 1, 0))
+
+
+def transposed_hwio(kernel: np.ndarray) -> np.ndarray:
+    """A PyTorch transposed-convolution kernel [I, O, kh, kw] as ours [kh, kw, I, O]."""
+    return np.transpose(kernel, (2, 3, 0, 1))[::-1, ::-1]
+
+
+def dense(channels: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Turns a PyTorch linear layer after a flatten of [C, H, W] into ours of [H, W, C].
+
+    Args:
+      channels: C. Square maps are assumed: H = W follows from the layer's inputs.
+    """
+
+    def turn(weight: np.ndarray) -> np.ndarray:
+        outputs = weight.shape[0]
+        side = math.isqrt(weight[0].size // channels)
+        maps = weight.reshape(outputs, channels, side, side)
+        return maps.transpose(2, 3, 1, 0).reshape(-1, outputs)
+
+    return turn
+
+
+def batch_norm_entries(path: Path, prefix: str, *, network: str) -> list["Entry"]:
+    """Entries of a PyTorch batch normalisation: `weight`, `bias` and running values.
+
+    Args:
+      path: of the module inside the network, e.g. `("conv1", "norm")`.
+      prefix: its name in the checkpoint, without the last dot.
+      network: the network's name.
+    """
+    leaves = (
+        ("params", "scale", "weight"),
+        ("params", "bias", "bias"),
+        ("batch_stats", "mean", "running_mean"),
+        ("batch_stats", "var", "running_var"),
+    )
+    return [
+        Entry((network, collection, *path, ours), f"{prefix}.{theirs}")
+        for collection, ours, theirs in leaves
+    ]
 
 
 def row(vector: np.ndarray) -> np.ndarray:
@@ -133,7 +178,7 @@ def _shortened(names: Sequence[str], limit: int = 6) -> str:
 def _expected_shapes(plan: Plan) -> dict[Path, tuple[int, ...]]:
     """Shapes of every array of the method, without computing any."""
     method = METHODS[plan.method](**plan.overrides)
-    side = 64
+    side = plan.image_size
     batch = {
         "image": jnp.zeros((1, side, side, 3)),
         "mask": jnp.zeros((1, side, side, 1)),

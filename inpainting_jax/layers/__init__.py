@@ -2,12 +2,25 @@
 
 from inpainting_jax.layers.attention import contextual_attention
 from inpainting_jax.layers.conv import ConvBlock, UpsampleConv, convolve
+from inpainting_jax.layers.crops import (
+    hole_boxes,
+    hole_corners,
+    random_corners,
+    take_windows,
+    zoom_in,
+    zoom_out,
+)
 from inpainting_jax.layers.dilated import DilatedStack
 from inpainting_jax.layers.flow import offsets_to_flow
 from inpainting_jax.layers.gated import GatedConv, gated_conv
+from inpainting_jax.layers.normalization import batch_norm
 from inpainting_jax.layers.partial import PartialConv, partial_conv
 from inpainting_jax.layers.resize import resize_nearest, upsample_nearest
 from inpainting_jax.layers.spectral import SNConv, spectral_normalize
+from inpainting_jax.layers.transposed import (
+    TransposedConvBlock,
+    convolve_transposed,
+)
 
 __all__ = [
     "ConvBlock",
@@ -15,13 +28,22 @@ __all__ = [
     "GatedConv",
     "PartialConv",
     "SNConv",
+    "TransposedConvBlock",
     "UpsampleConv",
+    "batch_norm",
     "contextual_attention",
     "convolve",
+    "convolve_transposed",
     "gated_conv",
+    "hole_boxes",
+    "hole_corners",
     "offsets_to_flow",
     "partial_conv",
+    "random_corners",
     "resize_nearest",
     "spectral_normalize",
+    "take_windows",
     "upsample_nearest",
+    "zoom_in",
+    "zoom_out",
 ]

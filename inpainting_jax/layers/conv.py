@@ -93,6 +93,7 @@ class ConvBlock(nn.Module):
       features: channels that leave the layer.
       norm: builds the normalisation, e.g. `partial(nn.BatchNorm,
         use_running_average=not train)`; None for none.
+      norm_last: normalise after the activation instead of before it.
       activation: None for a linear layer.
       dtype: of the computation; None keeps that of the input. Parameters are float32.
     """
@@ -104,6 +105,7 @@ class ConvBlock(nn.Module):
     padding: Padding = "SAME"
     use_bias: bool = True
     norm: Callable[..., nn.Module] | None = None
+    norm_last: bool = False
     activation: Callable[[jax.Array], jax.Array] | None = nn.elu
     kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
     dtype: Any = None
@@ -123,9 +125,10 @@ class ConvBlock(nn.Module):
             padding=self.padding,
             dilation=self.dilation,
         )
-        if self.norm is not None:
-            out = self.norm(name="norm")(out)
-        return out if self.activation is None else self.activation(out)
+        steps = [self.activation, self.norm and self.norm(name="norm")]
+        for step in steps if self.norm_last else steps[::-1]:
+            out = out if step is None else step(out)
+        return out
 
 
 class UpsampleConv(nn.Module):

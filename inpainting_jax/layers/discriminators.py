@@ -1,11 +1,13 @@
 """Discriminators: networks that judge whether an image, or a patch of it, is real."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
+from inpainting_jax.layers.conv import ConvBlock, Padding
+from inpainting_jax.layers.normalization import batch_norm
 from inpainting_jax.layers.spectral import SNConv
 from inpainting_jax.types import Array
 
@@ -48,3 +50,69 @@ class SNPatchDiscriminator(nn.Module):
             )
             image = nn.leaky_relu(conv(image, update_stats=update_stats), 0.2)
         return image.reshape(image.shape[0], -1).astype(jnp.float32)
+
+
+class StridedDiscriminator(nn.Module):
+    """Strided convolutions, then one dense layer on all that is left.
+
+    The shape that the context discriminators of Iizuka et al. 2017, the critics of
+    DeepFill v1 and the discriminator of DCGAN share; images must keep the size they
+    had at `init`. Layers are `conv1`, `conv2`, ... and `dense`.
+
+    Attributes:
+      features: output channels of each convolution with stride 2.
+      kernel_size: side of the kernels.
+      padding: see `layers.conv`.
+      norm_from: index (from 1) of the first convolution with batch normalisation; 1
+        normalises all, 2 all but the first (DCGAN), None none.
+      norm_last: normalise after the activation instead of before it.
+      activation: after each convolution.
+      outputs: of the dense layer; 1 gives one logit per image.
+      use_bias: of the convolutions.
+      kernel_init: of the convolutions and the dense layer.
+      scale_init: of the normalisations' scales.
+      dtype: compute type; outputs are float32.
+    """
+
+    features: Sequence[int]
+    kernel_size: int = 5
+    padding: Padding = "SAME"
+    norm_from: int | None = None
+    norm_last: bool = False
+    activation: Callable[[Array], Array] = lambda x: nn.leaky_relu(x, 0.2)
+    outputs: int = 1
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, image: Array, *, train: bool = False) -> Array:
+        """[B, outputs]: logits, or features for a dense layer to come.
+
+        Args:
+          image: [B, H, W, C].
+          train: whether batch normalisation uses the batch; `batch_stats` must then be
+            mutable.
+        """
+        norm = batch_norm(train, scale_init=self.scale_init)
+        for index, features in enumerate(self.features, start=1):
+            normalised = self.norm_from is not None and index >= self.norm_from
+            image = ConvBlock(
+                features,
+                (self.kernel_size, self.kernel_size),
+                strides=2,
+                padding=self.padding,
+                use_bias=self.use_bias,
+                norm=norm if normalised else None,
+                norm_last=self.norm_last,
+                activation=self.activation,
+                kernel_init=self.kernel_init,
+                dtype=self.dtype,
+                name=f"conv{index}",
+            )(image)
+        flat = image.reshape(image.shape[0], -1)
+        dense = nn.Dense(
+            self.outputs, kernel_init=self.kernel_init, dtype=self.dtype, name="dense"
+        )
+        return dense(flat).astype(jnp.float32)

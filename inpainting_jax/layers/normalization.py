@@ -1,0 +1,43 @@
+"""Batch normalisation as the published inpainting networks configure it.
+
+Ioffe and Szegedy 2015. Under `jit` the statistics are those of the global batch, under
+`pmap` those of a device's part of it. Running variances average the biased variance
+(TensorFlow's habit; PyTorch's are larger by n / (n - 1)).
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from inpainting_jax.types import Array, Key
+
+
+def batch_norm(
+    train: bool,
+    *,
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    scale_init: nn.initializers.Initializer = nn.initializers.ones,
+) -> Callable[..., nn.BatchNorm]:
+    """A builder of batch normalisations, for the `norm` field of a block.
+
+    Args:
+      train: whether to use (and record) the batch's statistics, else the running ones.
+      momentum: of the running statistics; 0.9 is PyTorch's 0.1.
+      epsilon: added to the variance.
+      scale_init: of the scale; DCGAN draws it from N(1, 0.02), see `dcgan_scale_init`.
+    """
+    return functools.partial(
+        nn.BatchNorm,
+        use_running_average=not train,
+        momentum=momentum,
+        epsilon=epsilon,
+        scale_init=scale_init,
+    )
+
+
+def dcgan_scale_init(key: Key, shape: Sequence[int], dtype: jnp.dtype) -> Array:
+    """Draws from N(1, 0.02), as DCGAN does its scales (Radford et al. 2016, Sec. 4)."""
+    return 1 + nn.initializers.normal(0.02)(key, shape, dtype)

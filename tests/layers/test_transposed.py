@@ -1,0 +1,64 @@
+"""The sub-pixel form against Flax's transposed convolution, which inserts zeros."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from inpainting_jax.layers import TransposedConvBlock, convolve_transposed
+
+
+@pytest.mark.parametrize(
+    ("size", "strides"),
+    [(4, 2), (5, 2), (3, 2), (2, 2), (6, 2), (3, 3), (5, 3), (1, 2), (4, 1), (5, 4)],
+)
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_equals_the_transposed_convolution_of_flax(rng, error, size, strides, padding):
+    features = jnp.asarray(rng.normal(size=(2, 5, 4, 3)).astype(np.float32))
+    kernel = jnp.asarray(rng.normal(size=(size, size, 3, 6)).astype(np.float32))
+    flax = nn.ConvTranspose(
+        6, (size, size), (strides, strides), padding=padding, use_bias=False
+    )
+    expected = flax.apply({"params": {"kernel": kernel}}, features)
+    ours = convolve_transposed(features, kernel, strides=strides, padding=padding)
+    assert ours.shape == expected.shape
+    assert error(ours, expected) < 1e-5
+
+
+def test_unknown_padding_is_refused():
+    with pytest.raises(ValueError, match="unknown padding 'SYMMETRIC'"):
+        convolve_transposed(
+            jnp.ones((1, 4, 4, 1)), jnp.ones((4, 4, 1, 1)), padding="SYMMETRIC"
+        )
+
+
+@pytest.mark.parametrize("norm_last", [False, True])
+def test_block_normalises_before_or_after_the_activation(rng, key, norm_last):
+    features = jnp.asarray(rng.normal(size=(2, 4, 4, 3)).astype(np.float32))
+    norm = functools.partial(nn.BatchNorm, use_running_average=False)
+    block = TransposedConvBlock(5, norm=norm, norm_last=norm_last)
+    variables = block.init(key, features)
+    out, _ = block.apply(variables, features, mutable="batch_stats")
+    plain = convolve_transposed(features, variables["params"]["kernel"])
+    first, second = (nn.relu, _standardised) if norm_last else (_standardised, nn.relu)
+    np.testing.assert_allclose(out, second(first(plain)), atol=1e-4)
+    assert (out.min() < 0) == norm_last
+
+
+def _standardised(features):
+    axes = (0, 1, 2)
+    centred = features - features.mean(axes, keepdims=True)
+    return centred / jnp.sqrt((centred**2).mean(axes, keepdims=True) + 1e-5)
+
+
+def test_jitted_equals_eager(rng):
+    features = jnp.asarray(rng.normal(size=(1, 4, 4, 2)).astype(np.float32))
+    kernel = jnp.asarray(rng.normal(size=(5, 5, 2, 3)).astype(np.float32))
+    np.testing.assert_allclose(
+        jax.jit(convolve_transposed)(features, kernel),
+        convolve_transposed(features, kernel),
+        atol=1e-5,
+    )
