@@ -13,6 +13,7 @@ METHODS = Registry(
         "biharmonic": f"{_HERE}.classical:build_biharmonic",
         "patchmatch": f"{_HERE}.patchmatch:build",
         "deepfill_v2": f"{_HERE}.deepfill_v2:build",
+        "global_local": f"{_HERE}.global_local:build",
     },
 )
 
