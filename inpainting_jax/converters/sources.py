@@ -7,6 +7,10 @@ _HERE = "inpainting_jax.converters"
 SOURCES = Registry(
     "checkpoint source",
     {
+        "context_encoder_boyuan": f"{_HERE}.context_encoder:from_boyuan",
+        "deepfill_v1_tf": f"{_HERE}.deepfill_v1:from_tensorflow",
+        "deepfill_v1_daa233": f"{_HERE}.deepfill_v1:from_daa233",
+        "deepfill_v1_mmagic": f"{_HERE}.deepfill_v1:from_mmagic",
         "deepfill_v2_tf": f"{_HERE}.deepfill_v2:from_tensorflow",
         "deepfill_v2_nipponjo": f"{_HERE}.deepfill_v2:from_nipponjo",
         "deepfill_v2_nipponjo_tf": f"{_HERE}.deepfill_v2:from_nipponjo_tf",

@@ -1,6 +1,7 @@
 """Building blocks of the networks: pure functions, and linen shells owning weights."""
 
 from inpainting_jax.layers.attention import contextual_attention
+from inpainting_jax.layers.channelwise import ChannelwiseFC, channelwise_fc
 from inpainting_jax.layers.conv import ConvBlock, UpsampleConv, convolve
 from inpainting_jax.layers.crops import (
     hole_boxes,
@@ -23,6 +24,7 @@ from inpainting_jax.layers.transposed import (
 )
 
 __all__ = [
+    "ChannelwiseFC",
     "ConvBlock",
     "DilatedStack",
     "GatedConv",
@@ -31,6 +33,7 @@ __all__ = [
     "TransposedConvBlock",
     "UpsampleConv",
     "batch_norm",
+    "channelwise_fc",
     "contextual_attention",
     "convolve",
     "convolve_transposed",

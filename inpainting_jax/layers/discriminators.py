@@ -69,6 +69,7 @@ class StridedDiscriminator(nn.Module):
       activation: after each convolution.
       outputs: of the dense layer; 1 gives one logit per image.
       use_bias: of the convolutions.
+      dense_bias: of the dense layer.
       kernel_init: of the convolutions and the dense layer.
       scale_init: of the normalisations' scales.
       dtype: compute type; outputs are float32.
@@ -82,6 +83,7 @@ class StridedDiscriminator(nn.Module):
     activation: Callable[[Array], Array] = lambda x: nn.leaky_relu(x, 0.2)
     outputs: int = 1
     use_bias: bool = True
+    dense_bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
     scale_init: nn.initializers.Initializer = nn.initializers.ones
     dtype: Any = None
@@ -113,6 +115,10 @@ class StridedDiscriminator(nn.Module):
             )(image)
         flat = image.reshape(image.shape[0], -1)
         dense = nn.Dense(
-            self.outputs, kernel_init=self.kernel_init, dtype=self.dtype, name="dense"
+            self.outputs,
+            use_bias=self.dense_bias,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+            name="dense",
         )
         return dense(flat).astype(jnp.float32)

@@ -32,6 +32,8 @@ def batch_norm(
     return functools.partial(
         nn.BatchNorm,
         use_running_average=not train,
+        # E[x^2] - E[x]^2 loses digits where a channel has few values or a large mean.
+        use_fast_variance=False,
         momentum=momentum,
         epsilon=epsilon,
         scale_init=scale_init,

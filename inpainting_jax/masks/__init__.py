@@ -8,7 +8,16 @@ from inpainting_jax.masks.buckets import BUCKETS, OTHER, hole_bucket, touches_bo
 from inpainting_jax.masks.fixed_sets import fixed_set, host_sampler, mask_hash
 from inpainting_jax.masks.folders import MaskFolder, files
 from inpainting_jax.masks.free_form import brush, deepfill, strokes
-from inpainting_jax.masks.rectangles import box, boxes, center, grid, half, outpaint
+from inpainting_jax.masks.rectangles import (
+    blocks,
+    box,
+    boxes,
+    center,
+    grid,
+    half,
+    outpaint,
+)
+from inpainting_jax.masks.regions import pattern
 from inpainting_jax.masks.shapes import irregular
 from inpainting_jax.masks.specs import MASKS, is_host, sampler
 
@@ -17,6 +26,7 @@ __all__ = [
     "MASKS",
     "OTHER",
     "MaskFolder",
+    "blocks",
     "box",
     "boxes",
     "brush",
@@ -32,6 +42,7 @@ __all__ = [
     "is_host",
     "mask_hash",
     "outpaint",
+    "pattern",
     "sampler",
     "strokes",
     "touches_border",

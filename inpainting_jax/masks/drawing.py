@@ -10,12 +10,18 @@ Arithmetic runs in the widest float in use: float32 on device, float64 under
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax, random
 
 from inpainting_jax.types import Array, Key
+
+MAX_TRIES = 64
+"""Draws before a bounded generator gives its closest mask instead."""
+
+Draw = Callable[[Key, int, int], Array]
 
 _TIE = 1e-8
 """Counts pixels exactly on the rim as inside, whatever a machine's rounding (float64).
@@ -99,3 +105,30 @@ def hole_ratio(mask: Array) -> Array:
 def as_mask(hole: Array) -> Array:
     """[H, W] bool -> [H, W, 1] float32, 1 = hole."""
     return hole[..., None].astype(jnp.float32)
+
+
+def bounded(draw: Draw, low: float, high: float) -> Draw:
+    """`draw`, repeated until the hole ratio lies in (low, high].
+
+    At most `MAX_TRIES` times; then the mask whose ratio came closest.
+    """
+
+    def redraw(key, height, width):
+        def again(state):
+            _, missed, index = state
+            return (missed >= 0) & (index < MAX_TRIES)
+
+        def attempt(state):
+            best, missed, index = state
+            mask = draw(random.fold_in(key, index), height, width)
+            ratio = hole_ratio(mask).astype(jnp.float32)
+            outside = jnp.maximum(jnp.maximum(low - ratio, ratio - high), 0)
+            new = jnp.where((ratio > low) & (ratio <= high), -1.0, outside)
+            best = jnp.where(new < missed, mask, best)
+            return best, jnp.minimum(new, missed), index + 1
+
+        empty = jnp.zeros((height, width, 1), jnp.float32)
+        start = (empty, jnp.float32(jnp.inf), jnp.int32(0))
+        return lax.while_loop(again, attempt, start)[0]
+
+    return redraw

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from inpainting_jax.masks import specs
+from inpainting_jax.masks.drawing import MAX_TRIES
 from inpainting_jax.masks.folders import MaskFolder, files
 
 
@@ -106,13 +107,13 @@ class HostSampler:
         index = int(rng.choice(len(components), p=weights / weights.sum()))
         component = components[index]
         low, high = component.bounds or (-1.0, 1.0)
-        for _ in range(specs.MAX_TRIES):
+        for _ in range(MAX_TRIES):
             masks = [_draw_item(i, rng, height, width, name) for i in component.items]
             mask = np.maximum.reduce(masks)
             if low < mask.mean() <= high:
                 return mask
         raise ValueError(
-            f"{specs.MAX_TRIES} draws of mask spec {self.spec!r} gave no hole ratio in "
+            f"{MAX_TRIES} draws of mask spec {self.spec!r} gave no hole ratio in "
             f"({low:g}, {high:g}]; widen the bounds."
         )
 
@@ -195,5 +196,5 @@ def _check_bounds(masks: np.ndarray, components, spec: str) -> None:
         raise ValueError(
             f"{missed} of {len(masks)} masks of {spec!r} missed the hole ratio "
             f"({low:g}, {high:g}] at {masks.shape[1]}x{masks.shape[2]} after "
-            f"{specs.MAX_TRIES} draws each; widen the bounds or take another generator."
+            f"{MAX_TRIES} draws each; widen the bounds or take another generator."
         )

@@ -116,6 +116,57 @@ def boxes(
     return as_mask(lax.scan(add, jnp.zeros((height, width), bool), items)[0])
 
 
+def blocks(
+    key: Key,
+    height: int,
+    width: int,
+    *,
+    max_count: int = 5,
+    min_size: float = 0.125,
+    max_size: float = 0.25,
+    max_ratio: float = 0.25,
+) -> Array:
+    """Small squares that may overlap and miss no more than `max_ratio` in all.
+
+    The random blocks of the Context Encoder (Pathak et al. 2016, Sec. 3.3: "up to 1/4
+    of the image"). Its paper gives neither number nor sizes: these are our choice.
+
+    Args:
+      key: a typed key.
+      height: H, pixels.
+      width: W, pixels.
+      max_count: most squares; the number is uniform in 1..max_count.
+      min_size: smallest side over the image's shorter side, in (0, 1].
+      max_size: largest.
+      max_ratio: a square that would pass this share of the image ends the draw.
+
+    Returns:
+      [H, W, 1]; at least one square, unless one alone is too large.
+    """
+    if max_count < 1:
+        raise ValueError(f"max_count={max_count} must be at least 1.")
+    for name, value in (("min_size", min_size), ("max_size", max_size)):
+        _share(name, value)
+    short, limit = min(height, width), _share("max_ratio", max_ratio) * height * width
+    shares = draw_shares(key, (max_count + 1, 3))
+    count = whole_between(shares[-1, 0], 1, max_count + 1)
+
+    def add(state, item):
+        hole, room = state
+        index, share = item
+        side = between(share[0], min_size * short, max_size * short)
+        side = jnp.maximum(side.astype(jnp.int32), 1)
+        top = whole_between(share[1], 0, height - side + 1)
+        left = whole_between(share[2], 0, width - side + 1)
+        new = hole | _rectangle(height, width, top, top + side, left, left + side)
+        room = room & (index < count) & (new.sum() <= limit)
+        return (jnp.where(room, new, hole), room), None
+
+    start = (jnp.zeros((height, width), bool), jnp.array(True))
+    items = (jnp.arange(max_count), shares[:-1])
+    return as_mask(lax.scan(add, start, items)[0][0])
+
+
 _SIDES = ("left", "right", "top", "bottom")
 
 

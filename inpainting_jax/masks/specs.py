@@ -17,13 +17,12 @@ import ast
 import functools
 import inspect
 import re
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax, random
 
-from inpainting_jax.masks.drawing import draw_shares, hole_ratio
+from inpainting_jax.masks.drawing import Draw, bounded, draw_shares
 from inpainting_jax.registry import Registry
 from inpainting_jax.types import Array, Key
 
@@ -34,6 +33,7 @@ MASKS = Registry(
         "box": "inpainting_jax.masks.rectangles:box",
         "deepfill_box": "inpainting_jax.masks.rectangles:box",
         "boxes": "inpainting_jax.masks.rectangles:boxes",
+        "blocks": "inpainting_jax.masks.rectangles:blocks",
         "half": "inpainting_jax.masks.rectangles:half",
         "outpaint": "inpainting_jax.masks.rectangles:outpaint",
         "grid": "inpainting_jax.masks.rectangles:grid",
@@ -41,13 +41,9 @@ MASKS = Registry(
         "deepfill": "inpainting_jax.masks.free_form:deepfill",
         "brush": "inpainting_jax.masks.free_form:brush",
         "irregular": "inpainting_jax.masks.shapes:irregular",
+        "pattern": "inpainting_jax.masks.regions:pattern",
     },
 )
-
-MAX_TRIES = 64
-"""Draws before a bounded generator gives its closest mask instead."""
-
-Draw = Callable[[Key, int, int], Array]
 
 
 class Item(NamedTuple):
@@ -111,33 +107,6 @@ def sampler(spec: str) -> Draw:
         return lax.switch(index, branches, key)
 
     return draw
-
-
-def bounded(draw: Draw, low: float, high: float) -> Draw:
-    """`draw`, repeated until the hole ratio lies in (low, high].
-
-    At most `MAX_TRIES` times; then the mask whose ratio came closest.
-    """
-
-    def redraw(key, height, width):
-        def again(state):
-            _, missed, index = state
-            return (missed >= 0) & (index < MAX_TRIES)
-
-        def attempt(state):
-            best, missed, index = state
-            mask = draw(random.fold_in(key, index), height, width)
-            ratio = hole_ratio(mask).astype(jnp.float32)
-            outside = jnp.maximum(jnp.maximum(low - ratio, ratio - high), 0)
-            new = jnp.where((ratio > low) & (ratio <= high), -1.0, outside)
-            best = jnp.where(new < missed, mask, best)
-            return best, jnp.minimum(new, missed), index + 1
-
-        empty = jnp.zeros((height, width, 1), jnp.float32)
-        start = (empty, jnp.float32(jnp.inf), jnp.int32(0))
-        return lax.while_loop(again, attempt, start)[0]
-
-    return redraw
 
 
 def _call(draw: Draw, height: int, width: int, key: Key) -> Array:

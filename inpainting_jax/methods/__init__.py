@@ -12,8 +12,11 @@ METHODS = Registry(
         "navier_stokes": f"{_HERE}.classical:build_navier_stokes",
         "biharmonic": f"{_HERE}.classical:build_biharmonic",
         "patchmatch": f"{_HERE}.patchmatch:build",
+        "deepfill_v1": f"{_HERE}.deepfill_v1:build",
         "deepfill_v2": f"{_HERE}.deepfill_v2:build",
+        "context_encoder": f"{_HERE}.context_encoder:build",
         "global_local": f"{_HERE}.global_local:build",
+        "latent_search": f"{_HERE}.latent_search:build",
     },
 )
 
