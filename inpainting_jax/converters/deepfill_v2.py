@@ -11,44 +11,14 @@ from typing import Any
 import numpy as np
 
 from inpainting_jax.converters.base import Entry, Plan, hwio, row
-from inpainting_jax.methods.deepfill_v2 import networks
-
-_TABLES = (
-    networks.COARSE,
-    networks.CONV_BRANCH,
-    networks.ATTENTION_BRANCH,
-    networks.AFTER_ATTENTION,
-    networks.MERGED,
+from inpainting_jax.converters.deepfill_v1 import (
+    LAST,
+    LAYERS,
+    is_tensorflow_slot,
+    must_reverse,
+    reversing,
+    tensorflow_generator_names,
 )
-LAYERS = (*(layer.name for table in _TABLES for layer in table), "conv17", "allconv17")
-_FIRST = ("conv1", "xconv1", "pmconv1")  # their input starts with colours
-_LAST = ("conv17", "allconv17")  # their output is colours
-
-Turn = Callable[[np.ndarray], np.ndarray]
-
-
-def _check_channel_order(channel_order: str) -> bool:
-    """Whether colours must be reversed."""
-    if channel_order not in ("rgb", "bgr"):
-        raise ValueError(
-            f"channel_order must be 'rgb' (as stored) or 'bgr', got {channel_order!r}"
-        )
-    return channel_order == "bgr"
-
-
-def _swapped(layer: str, leaf: str, turn: Turn) -> Turn:
-    """`turn`, then colours reversed where the layer's input or output is colours."""
-
-    def swap(array: np.ndarray) -> np.ndarray:
-        array = turn(array)
-        if layer in _LAST:
-            return array[..., ::-1]
-        if leaf == "kernel" and layer in (*_FIRST, "conv1"):
-            rest = array[:, :, 3:]
-            return np.concatenate([array[:, :, 2::-1], rest], axis=2)
-        return array
-
-    return swap
 
 
 def _plan(
@@ -77,7 +47,7 @@ def _plan(
                 leaf, np.asarray
             )
             if swap and not (network == "discriminator" and leaf != "kernel"):
-                turn = _swapped(layer, leaf, turn)
+                turn = reversing(layer, leaf, turn)
             collection = "spectral_stats" if leaf == "u" else "params"
             entries.append(Entry((network, collection, layer, leaf), source, turn))
         first = tensors.get(names["conv1", "kernel"])
@@ -93,28 +63,20 @@ def from_tensorflow(
     tensors: Mapping[str, np.ndarray], *, channel_order: str = "rgb"
 ) -> Plan:
     """`JiahuiYu/generative_inpainting` v2; variable names without ":0"."""
-    generator, discriminator = {}, {}
-    for layer in LAYERS:
-        inner = f"{layer}/{layer}_conv" if layer.endswith("_upsample") else layer
-        for leaf in ("kernel", "bias"):
-            generator[layer, leaf] = f"inpaint_net/{inner}/{leaf}"
+    discriminator = {}
     for i in range(1, 7):
         prefix = f"discriminator/sn_patch_gan/conv{i}"
         discriminator[f"conv{i}", "kernel"] = f"{prefix}/kernel"
         discriminator[f"conv{i}", "bias"] = f"{prefix}/bias"
         discriminator[f"conv{i}", "u"] = f"{prefix}/kernel_sn/u"
 
-    def ignored(name: str) -> bool:
-        leaf = name.split("/")[-1]
-        return leaf in ("Adam", "Adam_1", "global_step", "lr") or "_power" in leaf
-
     return _plan(
         tensors,
-        generator_names=generator,
+        generator_names=tensorflow_generator_names(),
         discriminator_names=discriminator,
         torch=False,
-        swap=_check_channel_order(channel_order),
-        ignored=ignored,
+        swap=must_reverse(channel_order),
+        ignored=is_tensorflow_slot,
         overrides={"padding": "SAME", "resize_rule": "align_corners"},
     )
 
@@ -151,7 +113,7 @@ def _torch_plan(
         generator_names=generator,
         discriminator_names=discriminator,
         torch=True,
-        swap=_check_channel_order(channel_order),
+        swap=must_reverse(channel_order),
         ignored=ignored,
         overrides=overrides,
     )
@@ -170,7 +132,7 @@ def from_nipponjo_tf(
         layer: f"{layer}.conv.conv" if layer.endswith("_upsample") else f"{layer}.conv"
         for layer in LAYERS
     }
-    names |= {layer: f"{layer}.conv" for layer in _LAST}
+    names |= {layer: f"{layer}.conv" for layer in LAST}
     overrides = {
         "fuse": False,
         "mask_in_one_step": True,

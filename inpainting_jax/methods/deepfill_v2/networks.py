@@ -1,71 +1,18 @@
 """The generator of DeepFill v2, layer by layer (Yu et al. 2019, Fig. 3).
 
-Layer names are those of the authors' checkpoints; `width` is half their `cnum`.
+The layers are those of DeepFill v1, gated; their names those of the authors'
+checkpoints. `width` is half the authors' `cnum`.
 """
 
-from typing import Any, NamedTuple
+import functools
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from inpainting_jax import images, layers
+from inpainting_jax.methods.deepfill_v1 import networks as v1
 from inpainting_jax.types import Array
-
-
-class _Layer(NamedTuple):
-    """One gated convolution of the tables below."""
-
-    name: str
-    width: float  # output channels in units of the network's width
-    kernel: int = 3
-    strides: int = 1
-    dilation: int = 1
-    upsample: bool = False  # double the size first, by repetition
-    activation: Any = nn.elu
-
-
-def _encoder(prefix: str, widths: tuple[float, ...]) -> tuple[_Layer, ...]:
-    """conv1 to conv6: two halvings of the size."""
-    first, second, third, fourth, fifth, sixth = widths
-    return (
-        _Layer(f"{prefix}conv1", first, kernel=5),
-        _Layer(f"{prefix}conv2_downsample", second, strides=2),
-        _Layer(f"{prefix}conv3", third),
-        _Layer(f"{prefix}conv4_downsample", fourth, strides=2),
-        _Layer(f"{prefix}conv5", fifth),
-        _Layer(f"{prefix}conv6", sixth),
-    )
-
-
-def _dilated(prefix: str) -> tuple[_Layer, ...]:
-    """conv7 to conv10: the field of view grows at constant size."""
-    return tuple(
-        _Layer(f"{prefix}conv{7 + i}_atrous", 4, dilation=2 ** (i + 1))
-        for i in range(4)
-    )
-
-
-def _decoder(prefix: str) -> tuple[_Layer, ...]:
-    """conv11 to conv16: back to full size; the colour layer follows."""
-    return (
-        _Layer(f"{prefix}conv11", 4),
-        _Layer(f"{prefix}conv12", 4),
-        _Layer(f"{prefix}conv13_upsample", 2, upsample=True),
-        _Layer(f"{prefix}conv14", 2),
-        _Layer(f"{prefix}conv15_upsample", 1, upsample=True),
-        _Layer(f"{prefix}conv16", 0.5),
-    )
-
-
-COARSE = _encoder("", (1, 2, 2, 4, 4, 4)) + _dilated("") + _decoder("")
-CONV_BRANCH = _encoder("x", (1, 1, 2, 2, 4, 4)) + _dilated("x")
-ATTENTION_BRANCH = _encoder("pm", (1, 1, 2, 4, 4, 4))
-ATTENTION_BRANCH = (
-    *ATTENTION_BRANCH[:-1],
-    ATTENTION_BRANCH[-1]._replace(activation=nn.relu),
-)
-AFTER_ATTENTION = (_Layer("pmconv9", 4), _Layer("pmconv10", 4))
-MERGED = _decoder("all")
 
 
 class Generator(nn.Module):
@@ -113,34 +60,21 @@ class Generator(nn.Module):
         planes = [masked_image, jnp.ones_like(mask), mask]
         if guide is not None:
             planes.insert(1, guide * mask)
-        coarse = self._stack(jnp.concatenate(planes, axis=-1), COARSE)
+        conv = functools.partial(
+            layers.GatedConv, padding=self.padding, dtype=self.dtype
+        )
+        run = functools.partial(v1.apply_layers, conv=conv, width=self.width)
+        coarse = run(jnp.concatenate(planes, axis=-1), v1.COARSE)
         coarse = self._to_colours(coarse, "conv17")
 
         inpainted = images.composite(image, coarse, mask)
-        hallucinated = self._stack(inpainted, CONV_BRANCH)
-        attended = self._stack(inpainted, ATTENTION_BRANCH)
+        hallucinated = run(inpainted, v1.CONV_BRANCH)
+        attended = run(inpainted, v1.ATTENTION_BRANCH)
         attended, offsets = self._attend(attended, mask)
-        attended = self._stack(attended, AFTER_ATTENTION)
+        attended = run(attended, v1.AFTER_ATTENTION)
         merged = jnp.concatenate([hallucinated, attended], axis=-1)
-        refined = self._to_colours(self._stack(merged, MERGED), "allconv17")
+        refined = self._to_colours(run(merged, v1.MERGED), "allconv17")
         return refined, {"coarse": coarse, "offsets": offsets}
-
-    def _stack(self, features: Array, table: tuple[_Layer, ...]) -> Array:
-        """Applies the gated convolutions of a table, one after the other."""
-        for layer in table:
-            if layer.upsample:
-                features = layers.upsample_nearest(features, 2)
-            features = layers.GatedConv(
-                int(self.width * layer.width),
-                kernel_size=(layer.kernel, layer.kernel),
-                strides=layer.strides,
-                dilation=layer.dilation,
-                padding=self.padding,
-                activation=layer.activation,
-                dtype=self.dtype,
-                name=layer.name,
-            )(features)
-        return features
 
     def _to_colours(self, features: Array, name: str) -> Array:
         """The last, ungated layer; tanh in float32."""
@@ -154,18 +88,12 @@ class Generator(nn.Module):
         return jnp.tanh(conv(features).astype(jnp.float32))
 
     def _attend(self, features: Array, mask: Array) -> tuple[Array, Array]:
-        """Contextual attention of the features on themselves, outside the hole."""
-        rate = 2
-        step = rate if self.mask_in_one_step else 1
-        height, width = features.shape[1] // step, features.shape[2] // step
-        small_mask = layers.resize_nearest(mask, height, width, rule=self.resize_rule)
-        return layers.contextual_attention(
+        return v1.attend(
             features,
-            features,
-            small_mask,
-            rate=rate,
-            fuse=self.fuse,
+            mask,
             resize_rule=self.resize_rule,
+            mask_in_one_step=self.mask_in_one_step,
+            fuse=self.fuse,
             shared_mask=self.shared_mask,
             block_size=self.block_size,
         )
