@@ -100,7 +100,8 @@ class Inpainter:
           guide: [H, W] or a batch, 1 = line; only for methods that take a guide.
           seed: of methods that draw random numbers.
           strategy: "auto", "full", "resize", "crop" or "tile", see `strategies.plan`.
-          blend: "none", "feather" or "poisson", see `blending`.
+          blend: one of `blending.BLENDS`: "none", "feather", "poisson" or
+            "telea_poisson".
           dilate: pixels by which the hole is widened first.
           size: working side in pixels, see `strategies.plan`.
           mask_convention: "white_hole", "black_hole" or "alpha", see `images.to_mask`.

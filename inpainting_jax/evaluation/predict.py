@@ -115,7 +115,7 @@ def inpaint(
       guide: see `Inpainter.__call__`, like the following.
       seed: of methods that draw random numbers.
       strategy: "auto", "full", "resize", "crop" or "tile".
-      blend: "none", "feather" or "poisson".
+      blend: "none", "feather", "poisson" or "telea_poisson".
       dilate: pixels by which the hole is widened first.
       size: working side in pixels.
       mask_convention: "white_hole", "black_hole" or "alpha".

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from inpainting_jax import images
 from inpainting_jax.evaluation import blending
+from inpainting_jax.methods.classical import telea_fill
 
 RNG = np.random.default_rng(0)
 
@@ -92,8 +94,76 @@ def test_poisson_solves_holes_of_every_shape():
     corner[0, 0] = False
     for hole in (RNG.random((12, 12)) < 0.5, np.eye(12, dtype=bool), corner):
         result = blending.poisson(image, prediction, hole, raw=True)
-        dense = dense_poisson(image, prediction, hole)
+        dense = dense_poisson(image, lambda a, b: prediction[a] - prediction[b], hole)
         np.testing.assert_allclose(result[hole], dense[hole], atol=1e-4)
+
+
+def wide_example():
+    """A smooth photograph-like image, and a hole at its border wider than the rims."""
+    rows, columns = np.mgrid[:40, :36].astype(np.float32)
+    image = 0.3 * np.stack([np.sin(rows / 6), np.cos(columns / 5)], axis=-1)
+    hole = np.zeros((40, 36), bool)
+    hole[8:30, 14:] = True
+    fill = images.to_signed(
+        telea_fill(images.to_unit(np.where(hole[..., None], 0, image)), hole, radius=1)
+    )
+    return image.astype(np.float32), hole, fill
+
+
+@pytest.mark.parametrize("shift", [0, 0.3])
+def test_the_fast_marching_fill_plus_a_constant_is_that_fill(shift):
+    """The blend takes gradients from the prediction, colours from the known pixels."""
+    image, hole, fill = wide_example()
+    result = blending.telea_poisson(image, fill + np.float32(shift), hole)
+    np.testing.assert_allclose(result[hole], fill[hole], atol=1e-5)
+
+
+def test_the_truth_in_the_hole_has_no_influence_on_the_post_processing():
+    image, hole, _ = wide_example()
+    prediction = RNG.uniform(-1, 1, image.shape).astype(np.float32)
+    expected = blending.blend("telea_poisson", image, prediction, hole)
+    for content in (np.nan, -1, 1):
+        other = np.where(hole[..., None], np.float32(content), image)
+        result = blending.blend("telea_poisson", other, prediction, hole)
+        np.testing.assert_array_equal(result, expected)
+    # Nor has what the network says of the known pixels.
+    other = np.where(hole[..., None], prediction, np.float32(np.nan))
+    result = blending.blend("telea_poisson", image, other, hole, raw=True)
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_a_narrow_hole_is_the_fast_marching_fill():
+    image, _, _ = wide_example()
+    hole = np.zeros(image.shape[:2], bool)
+    hole[10:16, 5:30] = True  # three pixels from either side
+    fill = telea_fill(images.to_unit(image), hole, radius=1)
+    result = blending.telea_poisson(image, np.full_like(image, 0.9), hole)
+    np.testing.assert_allclose(images.to_unit(result[hole]), fill[hole], atol=1e-5)
+    other = blending.telea_poisson(image, -image, hole, rim_width=2)
+    assert not np.allclose(images.to_unit(other[hole]), fill[hole], atol=1e-3)
+
+
+@pytest.mark.parametrize("rim_width", [0, 3])
+def test_telea_poisson_solves_for_the_gradients_it_should(rim_width):
+    """Against a dense solve: pairs of pixels deep inside follow the prediction."""
+    image, hole, fill = wide_example()
+    prediction = 0.1 * RNG.uniform(-1, 1, image.shape).astype(np.float32)
+    target = np.where(hole[..., None], fill, image)
+    deep = hole.copy()
+    for row, column in np.argwhere(hole):
+        near = hole[
+            max(row - rim_width, 0) : row + rim_width + 1,
+            max(column - rim_width, 0) : column + rim_width + 1,
+        ]
+        deep[row, column] = near.all()
+    result = blending.telea_poisson(image, prediction, hole, rim_width=rim_width)
+
+    def difference(here, there):
+        source = prediction if deep[here] and deep[there] else target
+        return source[here] - source[there]
+
+    dense = dense_poisson(image, difference, hole)
+    np.testing.assert_allclose(result[hole], dense[hole], atol=1e-4)
 
 
 def test_multigrid_equals_factorisation(monkeypatch):
@@ -105,8 +175,8 @@ def test_multigrid_equals_factorisation(monkeypatch):
     np.testing.assert_allclose(cycled, direct, atol=1e-4)
 
 
-def dense_poisson(image, prediction, hole):
-    """The equations pixel by pixel."""
+def dense_poisson(image, difference, hole):
+    """The equations pixel by pixel; `difference(here, there)` is the wanted one."""
     places = [tuple(p) for p in np.argwhere(hole)]
     number = {place: i for i, place in enumerate(places)}
     matrix = np.zeros((len(places), len(places)))
@@ -117,7 +187,7 @@ def dense_poisson(image, prediction, hole):
             if not (0 <= there[0] < hole.shape[0] and 0 <= there[1] < hole.shape[1]):
                 continue
             matrix[i, i] += 1
-            right[i] += prediction[row, column] - prediction[there]
+            right[i] += difference((row, column), there)
             if there in number:
                 matrix[i, number[there]] -= 1
             else:
