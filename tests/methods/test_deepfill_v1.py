@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import inpainting_jax.layers as layers
-from inpainting_jax import converters
+from inpainting_jax import converters, masks
 from inpainting_jax.configs import deepfill_v1 as configs
 from inpainting_jax.methods import METHODS
 from inpainting_jax.methods.deepfill_v1.method import reconstruction_terms
@@ -267,6 +267,22 @@ def test_the_critics_loss_is_theirs_with_a_penalty_on_the_hole(tiny, masked):
         penalty, rel=1e-4
     )
     assert float(loss) == pytest.approx(expected + 10 * penalty, rel=1e-4)
+
+
+def test_the_window_is_the_papers_box_before_it_shrinks():
+    """Found from the mask alone, for every box that training draws at 256 px."""
+    config = configs.get_config("paper")
+    size = config.model.local_size
+    draw = masks.sampler(config.masks)
+    keys = jax.random.split(jax.random.key(0), 400)
+    holes = jax.jit(jax.vmap(lambda key: draw(key, 256, 256)))(keys)
+    top, left, height, width = np.asarray(layers.hole_boxes(holes)).T
+    shrinks = np.stack([size - height, size - width])
+    assert set(np.unique(shrinks)) == set(range(0, 33, 2))
+    full = np.stack([top - shrinks[0] // 2, left - shrinks[1] // 2], axis=1)
+    assert full.min() >= 0
+    assert full.max() <= 127  # the last corner, 128, is never drawn
+    np.testing.assert_array_equal(layers.hole_corners(holes, size), full)
 
 
 def test_pre_training_the_coarse_stage_leaves_the_refinement_alone(tiny):
