@@ -16,6 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from inpainting_jax.layers.conv_gradients import Margins, convolve_with_margins
 from inpainting_jax.layers.resize import upsample_nearest
 
 Padding = str | Sequence[tuple[int, int]]
@@ -46,18 +47,35 @@ def convolve(
       [B, H', W', F].
     """
     features, padding = apply_padding(features, kernel.shape[:2], padding, dilation)
-    out = jax.lax.conv_general_dilated(
-        features,
-        kernel.astype(features.dtype),
-        (strides, strides),
-        padding,
-        rhs_dilation=(dilation, dilation),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        precision=precision,
+    margins = _margins(
+        features.shape[1:3], kernel.shape[:2], strides, padding, dilation
     )
+    kernel = kernel.astype(features.dtype)
+    out = convolve_with_margins(features, kernel, strides, dilation, margins, precision)
     if bias is None:
         return out
     return out + bias.astype(out.dtype)[None, None, None, :]
+
+
+def _margins(
+    size: Sequence[int],
+    kernel_size: Sequence[int],
+    strides: int,
+    padding: Padding,
+    dilation: int,
+) -> Margins:
+    """`padding` (SAME, VALID or explicit) as zeros before and after, per axis."""
+    if padding == "VALID":
+        return ((0, 0), (0, 0))
+    if padding != "SAME":
+        (top, bottom), (left, right) = padding
+        return ((top, bottom), (left, right))
+    margins = []
+    for length, taps in zip(size, kernel_size, strict=True):
+        steps = -(-length // strides) - 1
+        total = max(steps * strides + dilation * (taps - 1) + 1 - length, 0)
+        margins.append((total // 2, total - total // 2))
+    return tuple(margins)
 
 
 def apply_padding(

@@ -1,9 +1,8 @@
-"""Transposed convolution, computed as ordinary convolutions of the small image.
+"""Transposed convolution, computed as an ordinary convolution of the small image.
 
 A transposed convolution of stride s is s * s interleaved convolutions, one per position
-of an output pixel inside its s x s block ("sub-pixel" form, Shi et al. 2016,
-https://arxiv.org/abs/1609.05158). Computed so, no product with an inserted zero is ever
-formed: equal results, and several times faster on a CPU.
+of an output pixel inside its s x s block (see `conv_gradients.spread`): equal results,
+and no product with an inserted zero is ever formed.
 
 Kernels are [k, k, C, F] as those of `flax.linen.ConvTranspose`: a PyTorch kernel
 [I, O, kh, kw] becomes one by transposition to [kh, kw, I, O] and a spatial flip.
@@ -14,8 +13,8 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
-import numpy as np
+
+from inpainting_jax.layers.conv_gradients import spread
 
 PADDINGS = ("SAME", "VALID")
 
@@ -48,7 +47,7 @@ def convolve_transposed(
         raise ValueError(f"unknown padding {padding!r}: use 'SAME' or 'VALID'")
     kernel = kernel.astype(features.dtype)
     if padding == "SAME" and strides > 1:
-        out = _interleaved(features, kernel, strides)
+        out = _cropped_spread(features, kernel, strides)
     else:
         out = jax.lax.conv_transpose(
             features,
@@ -62,43 +61,15 @@ def convolve_transposed(
     return out + bias.astype(out.dtype)[None, None, None, :]
 
 
-def _interleaved(features: jax.Array, kernel: jax.Array, strides: int) -> jax.Array:
-    """One convolution to s * s * F channels; its phases become neighbouring pixels."""
-    batch, height, width, channels = features.shape
-    size, filters = kernel.shape[0], kernel.shape[-1]
-    taps, first = _phases(size, strides)
-    # A tap that a phase lacks reads the row of zeros appended to the kernel.
-    padded = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
-    phased = padded[taps[:, :, None, None], taps[None, None]]
-    reach = taps.shape[0]
-    phased = phased.transpose(0, 2, 4, 1, 3, 5).reshape(reach, reach, channels, -1)
-    spread = int(first.max() - first.min())
-    before = int(-first.min())
-    margin = (before, spread + reach - 1 - before)
-    out = jax.lax.conv_general_dilated(
-        features,
-        phased,
-        (1, 1),
-        (margin, margin),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    ).reshape(batch, height + spread, width + spread, strides, strides, filters)
-    starts = first - first.min()
-    rows = [out[:, s : s + height, :, i] for i, s in enumerate(starts)]
-    out = jnp.stack(rows, axis=2)  # [B, H, s, W + spread, s, F]
-    columns = [out[:, :, :, s : s + width, i] for i, s in enumerate(starts)]
-    out = jnp.stack(columns, axis=4)  # [B, H, s, W, s, F]
-    return out.reshape(batch, height * strides, width * strides, filters)
-
-
-def _phases(size: int, strides: int) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel taps by phase [taps, s] (`size` = none), and each phase's first offset."""
+def _cropped_spread(features: jax.Array, kernel: jax.Array, strides: int) -> jax.Array:
+    """The spread kernels, cropped to `strides` times the size as TensorFlow does."""
+    size = kernel.shape[0]
     total = size + strides - 2
     before = size - 1 if strides > size - 1 else -(-total // 2)
-    phase = np.arange(strides)
-    first = -((before - phase) // strides)  # ceil((phase - before) / strides)
-    reach = -(-size // strides)
-    taps = strides * (first[None] + np.arange(reach)[:, None]) + before - phase[None]
-    return np.where(taps < size, taps, size), first
+    start = size - 1 - before
+    height, width = (strides * length for length in features.shape[1:3])
+    full = spread(features, kernel[::-1, ::-1], strides)
+    return full[:, start : start + height, start : start + width]
 
 
 class TransposedConvBlock(nn.Module):

@@ -1,0 +1,178 @@
+"""Gradients of convolutions in the form a CPU computes fastest.
+
+XLA's CPU backend differentiates a convolution by convolutions with inserted zeros or
+giant windows, which fall off its fast path. Measured on 2 cores at batch 32: the
+kernel's gradient as one matrix product per tap is up to 3 times faster (16 times at
+dilation 16), the features' gradient of a stride of 2 as interleaved small convolutions
+0.6 to 17 times, mostly 2 to 4. Results differ by rounding only. Other backends keep
+XLA's own gradients.
+
+"Spreading" is the transpose of a strided convolution: every feature adds its kernel,
+scaled, to the output. Computed sub-pixel (Shi et al. 2016, arXiv 1609.05158): one
+convolution gives each s x s block of the output as channels.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+Margins = tuple[tuple[int, int], tuple[int, int]]
+
+
+def spread(
+    features: jax.Array,
+    kernel: jax.Array,
+    strides: int,
+    *,
+    precision: jax.lax.Precision | None = None,
+) -> jax.Array:
+    """out[s i + t] += features[i] kernel[t], over all i and taps t.
+
+    Args:
+      features: [B, H, W, C].
+      kernel: [k, k, C, F].
+      strides: s.
+      precision: of the products.
+
+    Returns:
+      [B, s (H + m - 1), s (W + m - 1), F] with m = ceil(k / s); what lies beyond
+      s (H - 1) + k is 0.
+    """
+    size, _, channels, filters = kernel.shape
+    taps = -(-size // strides)
+    extra = taps * strides - size
+    kernel = jnp.pad(kernel, ((0, extra), (0, extra), (0, 0), (0, 0)))
+    kernel = kernel.reshape(taps, strides, taps, strides, channels, filters)
+    kernel = kernel[::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)
+    kernel = kernel.reshape(taps, taps, channels, -1)
+    margin = (taps - 1, taps - 1)
+    out = convolve_with_margins(features, kernel, 1, 1, (margin, margin), precision)
+    batch, height, width, _ = out.shape
+    out = out.reshape(batch, height, width, strides, strides, filters)
+    out = out.transpose(0, 1, 3, 2, 4, 5)
+    return out.reshape(batch, height * strides, width * strides, filters)
+
+
+def convolve_with_margins(
+    features: jax.Array,
+    kernel: jax.Array,
+    strides: int,
+    dilation: int,
+    margins: Margins,
+    precision: jax.lax.Precision | None = None,
+) -> jax.Array:
+    """Convolution with explicit zero margins ((top, bottom), (left, right)), each >= 0.
+
+    Args:
+      features: [B, H, W, C].
+      kernel: [k, k, C, F], of the same dtype.
+      strides: step of the window.
+      dilation: distance of neighbouring taps.
+      margins: zeros around the features.
+      precision: of the products.
+    """
+    if jax.default_backend() == "cpu":
+        return _convolve_cpu(features, kernel, strides, dilation, margins, precision)
+    return _convolve(features, kernel, strides, dilation, margins, precision)
+
+
+def _convolve(features, kernel, strides, dilation, margins, precision):
+    return jax.lax.conv_general_dilated(
+        features,
+        kernel,
+        (strides, strides),
+        margins,
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=_LAYOUT,
+        precision=precision,
+    )
+
+
+_convolve_cpu = functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))(
+    _convolve
+)
+
+
+def _forward(features, kernel, *options):
+    return _convolve(features, kernel, *options), (features, kernel)
+
+
+def _backward(strides, dilation, margins, precision, saved, gradient):
+    features, kernel = saved
+    options = (strides, dilation, margins, precision)
+    return (
+        _features_gradient(features, kernel, gradient, *options),
+        _kernel_gradient(features, kernel, gradient, *options),
+    )
+
+
+_convolve_cpu.defvjp(_forward, _backward)
+
+
+def _features_gradient(features, kernel, gradient, strides, dilation, margins, prec):
+    """The gradient spread by the kernel, cropped to where the features lie."""
+    flipped = kernel.swapaxes(2, 3)
+    (top, _), (left, _) = margins
+    height, width = features.shape[1:3]
+    if strides == 1:
+        reach = [dilation * (size - 1) for size in kernel.shape[:2]]
+        # Output row o adds to rows o - top .. o - top + reach of the features.
+        around = tuple(
+            (span - before, size + before - length)
+            for span, before, size, length in zip(
+                reach, (top, left), (height, width), gradient.shape[1:3], strict=True
+            )
+        )
+        flipped = flipped[::-1, ::-1]
+        return _convolve(gradient, flipped, 1, dilation, around, prec)
+    if dilation > 1 or kernel.shape[0] != kernel.shape[1]:
+        options = (strides, dilation, margins, prec)
+        transpose = jax.linear_transpose(
+            lambda x: _convolve(x, kernel, *options), features
+        )
+        return transpose(gradient)[0]
+    full = spread(gradient, flipped, strides, precision=prec)
+    short = [
+        (0, max(0, before + size - got))
+        for before, size, got in zip(
+            (top, left), (height, width), full.shape[1:3], strict=True
+        )
+    ]
+    full = jnp.pad(full, ((0, 0), *short, (0, 0)))
+    return full[:, top : top + height, left : left + width]
+
+
+def _kernel_gradient(features, kernel, gradient, strides, dilation, margins, prec):
+    """One matrix product per tap: the features it saw times the gradient."""
+    padded = jnp.pad(features, ((0, 0), *margins, (0, 0)))
+    rows, columns, channels, filters = kernel.shape
+    batch, height, width, _ = gradient.shape
+    flat = gradient.reshape(-1, filters)
+    products = []
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * dilation, column * dilation
+            seen = jax.lax.slice(
+                padded,
+                (0, top, left, 0),
+                (
+                    batch,
+                    top + strides * (height - 1) + 1,
+                    left + strides * (width - 1) + 1,
+                    channels,
+                ),
+                (1, strides, strides, 1),
+            )
+            products.append(
+                jax.lax.dot_general(
+                    seen.reshape(-1, channels),
+                    flat,
+                    (((0,), (0,)), ((), ())),
+                    precision=prec,
+                    preferred_element_type=jnp.float32,
+                )
+            )
+    stacked = jnp.stack(products).reshape(kernel.shape)
+    return stacked.astype(kernel.dtype)

@@ -1,0 +1,100 @@
+"""The CPU's own gradients of a convolution against those XLA derives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from inpainting_jax.layers import convolve
+from inpainting_jax.layers.conv_gradients import convolve_with_margins
+
+CASES = [
+    # size, kernel, strides, dilation, padding
+    ((8, 6), (3, 3), 1, 1, "SAME"),
+    ((8, 6), (5, 5), 2, 1, "SAME"),
+    ((9, 7), (5, 5), 2, 1, "SYMMETRIC"),
+    ((9, 6), (3, 3), 2, 1, "SYMMETRIC"),
+    ((7, 7), (4, 4), 2, 1, "VALID"),
+    ((8, 8), (4, 4), 2, 1, ((1, 1), (1, 1))),
+    ((8, 8), (2, 2), 3, 1, "VALID"),
+    ((7, 9), (1, 1), 2, 1, "SAME"),
+    ((9, 8), (3, 3), 1, 4, "SAME"),
+    ((6, 6), (3, 3), 1, 2, "REFLECT"),
+    ((9, 9), (3, 3), 2, 2, "SAME"),
+    ((8, 8), (3, 5), 2, 1, "SAME"),
+    ((4, 4), (4, 4), 1, 1, "VALID"),
+    ((6, 6), (3, 3), 1, 1, ((4, 0), (0, 3))),
+]
+
+
+def _plain(features, kernel, strides, dilation, padding):
+    """XLA's convolution, differentiated by JAX."""
+    if padding in ("SYMMETRIC", "REFLECT"):
+        margins = [(dilation * (size - 1) // 2,) * 2 for size in kernel.shape[:2]]
+        if padding == "REFLECT":
+            features = jnp.pad(features, ((0, 0), *margins, (0, 0)), mode="reflect")
+            margins = "VALID"
+        padding = margins
+    return jax.lax.conv_general_dilated(
+        features,
+        kernel,
+        (strides, strides),
+        padding,
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+@pytest.mark.parametrize(("size", "taps", "strides", "dilation", "padding"), CASES)
+def test_gradients_equal_those_of_xla(
+    rng, error, size, taps, strides, dilation, padding
+):
+    features = jnp.asarray(rng.normal(size=(2, *size, 3)).astype(np.float32))
+    kernel = jnp.asarray(rng.normal(size=(*taps, 3, 4)).astype(np.float32))
+
+    def ours(features, kernel):
+        return convolve(
+            features, kernel, strides=strides, dilation=dilation, padding=padding
+        )
+
+    expected, pull_back = jax.vjp(
+        lambda f, k: _plain(f, k, strides, dilation, padding), features, kernel
+    )
+    out, our_pull_back = jax.vjp(ours, features, kernel)
+    assert error(out, expected) < 1e-5
+    gradient = jnp.asarray(rng.normal(size=expected.shape).astype(np.float32))
+    for mine, theirs in zip(our_pull_back(gradient), pull_back(gradient), strict=True):
+        assert mine.shape == theirs.shape
+        assert error(mine, theirs) < 1e-5
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_second_derivatives_equal_those_of_xla(rng, error, strides):
+    """A gradient penalty differentiates the gradient."""
+    features = jnp.asarray(rng.normal(size=(2, 8, 8, 3)).astype(np.float32))
+    kernel = jnp.asarray(rng.normal(size=(5, 5, 3, 4)).astype(np.float32))
+
+    def penalty(conv):
+        def total(kernel):
+            slope = jax.grad(lambda x: jnp.tanh(conv(x, kernel)).sum())(features)
+            return (slope**2).sum()
+
+        return jax.grad(total)(kernel)
+
+    ours = penalty(lambda x, k: convolve(x, k, strides=strides))
+    theirs = penalty(lambda x, k: _plain(x, k, strides, 1, "SAME"))
+    assert error(ours, theirs) < 1e-4
+
+
+def test_half_precision_stays_half_but_sums_in_single(rng):
+    features = jnp.ones((1, 64, 64, 1), jnp.bfloat16)
+    kernel = jnp.ones((1, 1, 1, 1), jnp.bfloat16)
+
+    def total(kernel):
+        margins = ((0, 0), (0, 0))
+        out = convolve_with_margins(features, kernel, 1, 1, margins)
+        return out.astype(jnp.float32).sum()
+
+    gradient = jax.grad(total)(kernel)
+    assert gradient.dtype == jnp.bfloat16
+    assert float(gradient[0, 0, 0, 0]) == 4096  # summed in bfloat16 it stops at 256
