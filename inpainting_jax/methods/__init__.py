@@ -16,6 +16,7 @@ METHODS = Registry(
         "deepfill_v2": f"{_HERE}.deepfill_v2:build",
         "context_encoder": f"{_HERE}.context_encoder:build",
         "global_local": f"{_HERE}.global_local:build",
+        "pggan": f"{_HERE}.pggan:build",
         "latent_search": f"{_HERE}.latent_search:build",
     },
 )
