@@ -92,6 +92,7 @@ def _shrink(config: ConfigDict) -> None:
     config.model.bottleneck = 256
     config.model.overlap = 2  # 28 of 64 pixels are blanked, as 56 of 128
     config.phases.joint.steps = 3000
+    config.ema.generator = 0.99
     config.overfit_steps = 300
     config.log_every = 20
     config.sample_every = 200

@@ -184,13 +184,22 @@ def _predict(system: _System):
     return predict
 
 
-def _reconstruction(
-    variant: str, view: views.View, ring_weight: float, known_weight: float
+def build_reconstruction(
+    variant: str, view: views.View, *, ring_weight: float, known_weight: float
 ) -> Callable[[Array, Array, Array], Array]:
     """The reconstruction loss, Eq. 1, as the released code weighs it.
 
     The two inpainting networks divide by the number of elements, whatever the weights;
     feature learning by the size of the hole.
+
+    Args:
+      variant: one of `VARIANTS`.
+      view: of its network.
+      ring_weight: see `build`.
+      known_weight: see `build`.
+
+    Returns:
+      `(prediction, square, hole) -> [B]`, of [B, S, S, 3], [B, S, S, 3], [B, S, S, 1].
     """
     if variant == "channelwise":
         return losses.masked_l2_loss
@@ -281,6 +290,8 @@ def build(
         discriminator=discriminator,
         view=view,
         fill=tuple(value * 2 / 255 - 1 for value in fill),
-        reconstruct=_reconstruction(variant, view, ring_weight, known_weight),
+        reconstruct=build_reconstruction(
+            variant, view, ring_weight=ring_weight, known_weight=known_weight
+        ),
     )
     return _method(system)

@@ -159,6 +159,10 @@ class ChannelwiseGenerator(nn.Module):
           train: whether to drop; needs `keys`.
           keys: [B] keys, one per image.
         """
+        if self.image_size < 99:
+            raise ValueError(
+                f"AlexNet leaves nothing of {self.image_size} pixels: at least 99"
+            )
         _check_size(image, self.image_size)
         shared = {"kernel_init": nn.initializers.he_normal(), "dtype": self.dtype}
         features = self._encode(image, shared)

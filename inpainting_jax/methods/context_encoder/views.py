@@ -8,7 +8,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from inpainting_jax import layers
+from inpainting_jax import images, layers
 from inpainting_jax.types import Array
 
 
@@ -66,6 +66,10 @@ def view_boxes(mask: Array, view: View) -> Array:
 def look(image: Array, mask: Array, boxes: Array, view: View, fill: Array) -> Array:
     """The network's input [B, size, size, 3]: the boxes, blanked with `fill`.
 
+    Where the whole inner square is blanked, hole pixels are seen outside of it only
+    where the edge of the image is repeated: they get the mean of the known colours, for
+    this network has never seen a blank there (measured in `docs/methods.md`).
+
     Args:
       image: [B, H, W, 3] in [-1, 1]; its hole is not read.
       mask: [B, H, W, 1], 1 = hole.
@@ -73,9 +77,11 @@ def look(image: Array, mask: Array, boxes: Array, view: View, fill: Array) -> Ar
       view: of the network.
       fill: [1, 1, 1, 3] colour in [-1, 1].
     """
-    seen = layers.zoom_in(jnp.where(mask > 0.5, fill, image), boxes, view.size)
     if not view.blank_square:
-        return seen
+        return layers.zoom_in(images.composite(image, fill, mask), boxes, view.size)
+    known = images.mask_image(image, mask).sum(axis=(1, 2), keepdims=True)
+    mean = known / jnp.maximum((1 - mask).sum(axis=(1, 2), keepdims=True), 1)
+    seen = layers.zoom_in(images.composite(image, mean, mask), boxes, view.size)
     first = (view.size - view.inner) // 2
     last = first + view.inner
     return seen.at[:, first:last, first:last].set(fill)
