@@ -1,4 +1,4 @@
-"""Objectives and inference of DeepFill v1 (Yu et al. 2018, Sec. 3.1 and 3.3)."""
+"""Objectives and inference of DeepFill v1 (Yu et al. 2018, Sec. 3)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -82,7 +82,7 @@ def reconstruction_terms(
 def _generator_objective(
     generator: Generator, critics: Critics, local_size: int, options: Mapping[str, Any]
 ):
-    """Discounted L1, L1 on the known part, and both critics' judgement (Sec. 3.3)."""
+    """Discounted L1, L1 on the known part, and both critics' judgement (Sec. 3)."""
 
     def objective(
         params: Any,
@@ -127,7 +127,7 @@ def _mixing_shares(key: Key, keys: Key) -> Array:
 def _discriminator_objective(
     generator: Generator, critics: Critics, local_size: int, masked_penalty: bool
 ):
-    """Wasserstein losses and gradient penalties of both critics (Sec. 3.3, Eq. 1-2)."""
+    """Wasserstein losses and gradient penalties of both critics (Sec. 3)."""
 
     def objective(
         params: Any,
@@ -246,18 +246,10 @@ def build(
       discriminator_padding: the critics', where it differs.
       discriminator_activation: "leaky_relu" or "elu", see `Critics`.
       output_slope: see `Critics`.
-      resize_rule: see `Generator`, as the options up to `block_size`.
-      mask_in_one_step: whether the attention's mask comes down in one step.
-      patch_norm: how the attention measures a patch.
-      overlap: how the attention averages pasted patches.
-      mask_mode: how the attention leaves holes out.
-      fuse: whether attention scores propagate.
-      shared_mask: whether the attention uses the first mask for all images.
-      attention_relu: whether a ReLU comes before the attention.
-      block_size: rows of queries per attention block.
+      resize_rule: see `Generator`, as for all options down to `block_size`.
       coarse_weight: of the coarse stage in `l1` and `ae`; 1.2 in the authors' code.
       gamma: of the spatial discount; 0.9 in the released configuration.
-      masked_penalty: whether the gradient penalty looks at the hole only (Eq. 2).
+      masked_penalty: whether the gradient penalty looks at the hole only.
       compute_dtype: "float32" or "bfloat16" for the convolutions.
     """
     if width < 2 or width % 2:

@@ -144,7 +144,7 @@ class Generator(nn.Module):
       patch_norm: "max", or "daa233", see `layers.contextual_attention`.
       overlap: "const4", or "exact" (mmagic), likewise.
       mask_mode: "zero", or "neg_inf" (mmagic), likewise.
-      fuse: whether attention scores propagate to neighbours (Sec. 3.2).
+      fuse: whether attention scores propagate to neighbours (Sec. 4.1).
       shared_mask: all images use the attention mask of the first, as the authors do.
       attention_relu: False puts an ELU at pmconv6 as everywhere else (mmagic).
       block_size: rows of queries per attention block; None = chosen by size.
@@ -220,7 +220,7 @@ ACTIVATIONS = {"leaky_relu": lambda x: nn.leaky_relu(x, 0.2), "elu": nn.elu}
 
 
 class Critics(nn.Module):
-    """The two Wasserstein critics, of the window and of the whole image (Sec. 3.3).
+    """The two Wasserstein critics, of the window and of the whole image (Sec. 3).
 
     They share nothing. Colours only: neither sees the mask.
 
