@@ -9,6 +9,7 @@ import pytest
 
 from inpainting_jax.configs import pggan as configs
 from inpainting_jax.methods import METHODS
+from inpainting_jax.methods.pggan.networks import ResidualBlock
 
 WEIGHTS = {"l1": 0.995, "adversarial_global": 0.0025, "adversarial_patch": 0.0025}
 
@@ -103,6 +104,28 @@ def test_a_patch_judgement_sees_70_pixels(key):
 
     columns = np.flatnonzero(np.abs(gradient(image)).sum(axis=(0, 1, 3)))
     assert columns.size == columns[-1] - columns[0] + 1 == 70
+
+
+@pytest.mark.parametrize(
+    ("position", "inner", "outer"),
+    [("none", 3, 5), ("first", 9, 11), ("second", 3, 11)],
+)
+def test_one_convolution_of_a_block_is_dilated(key, position, inner, outer):
+    """How many pixels the first and the second see, at dilation 4."""
+    block = ResidualBlock(4, position, False)
+    features = jnp.ones((1, 1, 32, 1))
+    shapes = jax.eval_shape(block.init, key, features)
+    variables = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1), shapes)
+
+    @quick
+    @jax.jacobian
+    def gradient(features):
+        out, stages = block.apply(variables, features, capture_intermediates=True)
+        first = stages["intermediates"]["conv1"]["__call__"][0]
+        return first[0, 0, 16, 0], out[0, 0, 16, 0]
+
+    spans = [np.ptp(np.flatnonzero(part)) + 1 for part in gradient(features)]
+    assert spans == [inner, outer]
 
 
 @pytest.fixture(scope="module")
@@ -233,9 +256,18 @@ def test_the_hole_weighs_as_much_as_asked(prepared):
             each.objectives["generator"](own, variables, None, batch, {"l1": 1.0})
             for each in (method, heavy)
         ]
-        return both[0][0], both[1][0], both[0][1].metrics["l1_hole"]
+        prediction, _ = method.networks["generator"].apply(
+            variables["generator"],
+            batch["image"],
+            batch["mask"],
+            train=True,
+            mutable=["batch_stats"],
+        )
+        l1 = jnp.abs(prediction - batch["image"]).mean()
+        return both[0][0], both[1][0], both[0][1].metrics["l1_hole"], l1
 
-    plain, weighted, hole = terms(variables)
+    plain, weighted, hole, l1 = terms(variables)
+    assert plain == pytest.approx(float(l1), rel=1e-5)
     share = float(batch["mask"].mean())
     assert weighted - plain == pytest.approx(2 * share * float(hole), rel=1e-5)
 
