@@ -147,7 +147,8 @@ def blocks(
         raise ValueError(f"max_count={max_count} must be at least 1.")
     for name, value in (("min_size", min_size), ("max_size", max_size)):
         _share(name, value)
-    short, limit = min(height, width), _share("max_ratio", max_ratio) * height * width
+    short = min(height, width)
+    limit = int(_share("max_ratio", max_ratio) * height * width)
     shares = draw_shares(key, (max_count + 1, 3))
     count = whole_between(shares[-1, 0], 1, max_count + 1)
 

@@ -16,6 +16,7 @@ HASHES = {
     "box": "930820611f03fd22",
     "deepfill_box": "930820611f03fd22",
     "boxes": "f2641d0d48c72427",
+    "blocks": "b1e3707b96676fa5",
     "half": "394152fd3340fffa",
     "outpaint": "e30c8ba4dd24d8c5",
     "grid": "9ed312f18417bbdb",
@@ -23,6 +24,7 @@ HASHES = {
     "deepfill": "bcb46bfffc3951c7",
     "brush": "6a9dece0dc55085a",
     "irregular": "f49173836001bf18",
+    "pattern": "e424d58b7d92c4b7",
 }
 
 
