@@ -16,7 +16,7 @@ _SOURCE = flags.DEFINE_string("source", None, "run, or a name of converters.SOUR
 _INPUT = flags.DEFINE_string("input", None, "File, TensorFlow prefix, or workdir.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write NAME.safetensors.")
 _ORDER = flags.DEFINE_enum(
-    "channel_order", "rgb", ["rgb", "bgr"], "Order the network was trained in."
+    "channel_order", None, ["rgb", "bgr"], "Order the network was trained in; rgb."
 )
 _NETWORKS = flags.DEFINE_list("networks", [], "Of a run: networks to keep; all.")
 _NOTES = flags.DEFINE_multi_string("note", [], "FIELD=TEXT for the card; repeatable.")
@@ -39,12 +39,12 @@ def main(argv: list[str]) -> int:
             )
         else:
             tensors = converters.read_tensors(_INPUT.value)
-            converted = converters.convert(
-                _SOURCE.value, tensors, channel_order=_ORDER.value
-            )
+            options = {"channel_order": _ORDER.value} if _ORDER.value else {}
+            converted = converters.convert(_SOURCE.value, tensors, **options)
             variables = converted.variables
             card = {"method": converted.method, "overrides": converted.overrides}
-            card |= {"source": _SOURCE.value, "channel_order": _ORDER.value}
+            card |= {"source": _SOURCE.value, **options}
+            card |= {"image_size": converted.image_size}
         path = checkpoints.save_weights(_OUTPUT.value, variables, card | notes)
     except (OSError, ValueError) as error:
         print(f"convert: {error}", file=sys.stderr)

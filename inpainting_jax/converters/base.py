@@ -6,6 +6,7 @@ names every tensor that is missing, left over or of the wrong shape.
 """
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from inpainting_jax.converters.sources import SOURCES
 from inpainting_jax.methods import METHODS
+from inpainting_jax.registry import UnknownNameError
 from inpainting_jax.types import Variables
 
 Path = tuple[str, ...]
@@ -30,11 +32,13 @@ class Converted:
       method: registry name.
       overrides: keyword arguments of the method's `build`.
       variables: `{network: {collection: tree of float32 NumPy arrays}}`.
+      image_size: side of the images whose discriminator has these shapes, pixels.
     """
 
     method: str
     overrides: dict[str, Any]
     variables: Variables
+    image_size: int = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,10 +138,15 @@ def convert(
       **options: what the converter of this source takes, e.g. `channel_order`.
 
     Raises:
-      ValueError: unknown source, or tensors missing, left over or mis-shaped; all are
-        named.
+      ValueError: unknown source, an option it does not take, or tensors missing, left
+        over or mis-shaped; all are named.
     """
-    plan: Plan = SOURCES[source](tensors, **options)
+    converter = SOURCES[source]
+    known = list(inspect.signature(converter).parameters)[1:]
+    for option in options:
+        if option not in known:
+            raise UnknownNameError(f"option of source {source!r}", option, known)
+    plan: Plan = converter(tensors, **options)
     wanted = {entry.source for entry in plan.entries}
     missing = sorted(wanted - set(tensors))
     extra = sorted(set(tensors) - wanted - plan.ignored)
@@ -166,7 +175,7 @@ def convert(
     )
     assert not unset, f"the converter {source} forgets {unset}"
     variables = flax.traverse_util.unflatten_dict(flat)
-    return Converted(plan.method, dict(plan.overrides), variables)
+    return Converted(plan.method, dict(plan.overrides), variables, plan.image_size)
 
 
 def _shortened(names: Sequence[str], limit: int = 6) -> str:

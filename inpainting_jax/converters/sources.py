@@ -8,6 +8,7 @@ SOURCES = Registry(
     "checkpoint source",
     {
         "context_encoder_boyuan": f"{_HERE}.context_encoder:from_boyuan",
+        "dcgan_gan_face_generate": f"{_HERE}.latent_search:from_gan_face_generate",
         "deepfill_v1_tf": f"{_HERE}.deepfill_v1:from_tensorflow",
         "deepfill_v1_daa233": f"{_HERE}.deepfill_v1:from_daa233",
         "deepfill_v1_mmagic": f"{_HERE}.deepfill_v1:from_mmagic",

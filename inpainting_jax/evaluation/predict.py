@@ -68,8 +68,12 @@ def load(
                 "a converted checkpoint is the weights; leave `weights` out"
             )
         method = _build(name.method, {**name.overrides, **overrides})
-        card = {"method": name.method, "overrides": dict(name.overrides)}
-        _check_variables(method, name.variables, "the converted checkpoint")
+        card = {
+            "method": name.method,
+            "overrides": dict(name.overrides),
+            "image_size": name.image_size,
+        }
+        _check_variables(method, name.variables, card, "the converted checkpoint")
         return Inpainter(method, name.variables, card)
     METHODS.where(name)  # an unknown name is an error before anything is built
     if weights is None:
@@ -86,7 +90,7 @@ def load(
     method = _build(name, {**card.get("overrides", {}), **overrides})
     if not method.networks:
         raise ValueError(f"{name} is not trained and takes no weights; leave them out")
-    _check_variables(method, variables, str(weights))
+    _check_variables(method, variables, card, str(weights))
     return Inpainter(method, variables, card)
 
 
@@ -190,7 +194,9 @@ def _find(name: str, weights: str | os.PathLike) -> tuple[Variables, dict[str, A
     )
 
 
-def _check_variables(method: Method, variables: Variables, where: str) -> None:
+def _check_variables(
+    method: Method, variables: Variables, card: Mapping[str, Any], where: str
+) -> None:
     """Raises, naming the tensor, if the weights are not those of the method."""
     needed = [
         network
@@ -200,7 +206,9 @@ def _check_variables(method: Method, variables: Variables, where: str) -> None:
     missing = [network for network in needed if network not in variables]
     if missing:
         raise ValueError(f"{where} lacks the network {missing[0]!r} of {method.name}")
-    side = max(64, method.multiple, method.min_size)
+    # A discriminator's dense layer has the shape that its images gave it.
+    side = card.get("image_size") or card.get("train_size") or 64
+    side = max(side, method.multiple, method.min_size)
     batch = {
         "image": jax.ShapeDtypeStruct((1, side, side, 3), np.float32),
         "mask": jax.ShapeDtypeStruct((1, side, side, 1), np.float32),

@@ -86,3 +86,8 @@ def test_bgr_weights_give_the_same_picture_with_colours_reversed(weights):
 def test_another_channel_order_is_refused(weights):
     with pytest.raises(ValueError, match=r"'rgb' .* or 'bgr', got 'grb'"):
         converters.convert("deepfill_v2_nipponjo", weights, channel_order="grb")
+
+
+def test_an_option_that_a_source_does_not_take_is_named(weights):
+    with pytest.raises(ValueError, match=r"'dcgan_gan_face_generate' 'channel_order'"):
+        converters.convert("dcgan_gan_face_generate", weights, channel_order="bgr")

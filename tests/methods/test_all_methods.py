@@ -170,9 +170,17 @@ def test_extreme_holes_have_finite_gradients(learned, extreme):
         assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(gradient))
 
 
+LEARNED = [name for name in METHODS if METHODS[name]().objectives]
+FIVE_TIMES = {"deepfill_v2"}  # what that method was asked to reach
+
+
 @pytest.mark.slow
-def test_tiny_overfits_eight_images(fresh_variables):
-    """Hole L1 falls at least five times in 500 steps: 8 images, each a fixed hole."""
+@pytest.mark.parametrize("name", LEARNED)
+def test_tiny_overfits_eight_images(name, fresh_variables):
+    """Hole L1 falls at least three times in the steps that the config states.
+
+    8 photographs, each with one fixed hole of the kind that the config trains on.
+    """
     from inpainting_jax import masks
     from inpainting_jax.data import eval_images, open_source
     from inpainting_jax.images import to_signed
@@ -182,31 +190,43 @@ def test_tiny_overfits_eight_images(fresh_variables):
     from inpainting_jax.training.state import create_state
     from inpainting_jax.training.step import Step
 
-    method, config = tiny("deepfill_v2")
+    method, config = tiny(name)
     side = config.data.image_size
     pictures = eval_images(open_source("photos", "validation"), side, 8)
-    holes, _ = masks.fixed_set(config.masks, 0, 8, side, side)
-    batch = {
+    holes, _ = masks.fixed_set(config.evaluation.masks, 0, 8, side, side)
+    fixed = {
         "image": jnp.asarray(to_signed(np.stack([image for _, image in pictures]))),
         "mask": jnp.asarray(holes[..., None] > 0, jnp.float32),
-        "keys": jax.random.split(jax.random.key(1), 8),
     }
+
+    def prepare(key, raw):
+        return {**raw, "keys": jax.random.split(key, 8)}
+
     chains = {name: build_optimizer(spec) for name, spec in config.optimizers.items()}
+    batch = prepare(jax.random.key(1), fixed)
     init = functools.partial(fresh_variables, method, batch=batch)
     state = create_state(jax.random.key(0), init, chains)
-    train = Step(method, chains, prepare=lambda key, raw: raw)
-    phase = Plan(config, method.networks).at(0)
-    step = jax.jit(lambda state: train(state, batch, phase=phase)[0])
+    train = Step(method, chains, prepare=prepare)
+    plan = Plan(config, method.networks)
+    step = jax.jit(
+        lambda state, phase: train(state, fixed, phase=phase)[0], static_argnums=1
+    )
     predict = jax.jit(method.predict)
 
     def hole_l1(state):
-        variables = state.variables
-        refined = predict(variables, None, batch["image"], batch["mask"])["refined"]
-        return float(masked_l1_loss(refined, batch["image"], batch["mask"]).mean())
+        stages = predict(
+            state.variables, jax.random.key(0), fixed["image"], fixed["mask"], None
+        )
+        completed = stages["completed"]
+        return float(masked_l1_loss(completed, fixed["image"], fixed["mask"]).mean())
 
     before = hole_l1(state)
-    for _ in range(500):
-        state = step(state)
+    # The phases keep their shares of the run.
+    for index in range(config.overfit_steps):
+        at = index * plan.total_steps // config.overfit_steps
+        state = step(state, plan.at(at))
     after = hole_l1(state)
-    print(f"hole L1 {before:.4f} -> {after:.4f}: {before / after:.1f} times less")
-    assert before / after >= 5
+    print(
+        f"{name}: hole L1 {before:.4f} -> {after:.4f}: {before / after:.1f} times less"
+    )
+    assert before / after >= (5 if name in FIVE_TIMES else 3)
