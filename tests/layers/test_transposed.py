@@ -28,6 +28,19 @@ def test_equals_the_transposed_convolution_of_flax(rng, error, size, strides, pa
     assert error(ours, expected) < 1e-5
 
 
+@pytest.mark.parametrize("strides", [1, 2, 3])
+def test_a_single_pixel_grows_as_in_flax(rng, error, strides):
+    features = jnp.asarray(rng.normal(size=(2, 1, 1, 3)).astype(np.float32))
+    kernel = jnp.asarray(rng.normal(size=(4, 4, 3, 6)).astype(np.float32))
+    flax = nn.ConvTranspose(
+        6, (4, 4), (strides, strides), padding="VALID", use_bias=False
+    )
+    expected = flax.apply({"params": {"kernel": kernel}}, features)
+    ours = convolve_transposed(features, kernel, strides=strides, padding="VALID")
+    assert ours.shape == expected.shape
+    assert error(ours, expected) < 1e-5
+
+
 def test_unknown_padding_is_refused():
     with pytest.raises(ValueError, match="unknown padding 'SYMMETRIC'"):
         convolve_transposed(
