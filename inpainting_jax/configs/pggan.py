@@ -88,8 +88,9 @@ def _shrink(config: ConfigDict) -> None:
     config.model.hole_weight = 4.0  # short runs: the hole counts more
     config.phases.warmup.steps = 600
     config.phases.joint.steps = 1000
-    config.optimizers.generator.learning_rate = 2e-3
-    config.optimizers.discriminator.learning_rate = 4e-4
+    config.optimizers.generator.learning_rate = 5e-4
+    config.optimizers.discriminator.learning_rate = 5e-4
+    config.overfit_steps = 200
     config.log_every = 20
     config.sample_every = 400
     config.checkpoint_every = 400
