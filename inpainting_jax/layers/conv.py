@@ -51,7 +51,9 @@ def convolve(
         features.shape[1:3], kernel.shape[:2], strides, padding, dilation
     )
     kernel = kernel.astype(features.dtype)
-    out = convolve_with_margins(features, kernel, strides, dilation, margins, precision)
+    out = convolve_with_margins(
+        features, kernel, strides, dilation, margins, precision=precision
+    )
     if bias is None:
         return out
     return out + bias.astype(out.dtype)[None, None, None, :]
