@@ -10,13 +10,16 @@ import sys
 
 from absl import app, flags
 
-from launch.parsing import parse_flags
+from launch.parsing import parse_flags, parse_options, parse_pairs
 
 _SOURCE = flags.DEFINE_string("source", None, "run, or a name of converters.SOURCES.")
 _INPUT = flags.DEFINE_string("input", None, "File, TensorFlow prefix, or workdir.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write NAME.safetensors.")
 _ORDER = flags.DEFINE_enum(
     "channel_order", None, ["rgb", "bgr"], "Order the network was trained in; rgb."
+)
+_OPTIONS = flags.DEFINE_multi_string(
+    "option", [], "NAME=VALUE of the source, e.g. mean_colour=[0.5,0.4,0.4]."
 )
 _NETWORKS = flags.DEFINE_list("networks", [], "Of a run: networks to keep; all.")
 _NOTES = flags.DEFINE_multi_string("note", [], "FIELD=TEXT for the card; repeatable.")
@@ -30,16 +33,15 @@ def main(argv: list[str]) -> int:
     try:
         if argv[1:]:
             raise ValueError(f"unexpected arguments: {' '.join(argv[1:])}")
-        notes = dict(note.split("=", 1) for note in _NOTES.value if "=" in note)
-        if len(notes) != len(_NOTES.value):
-            raise ValueError(f"each --note reads FIELD=TEXT, got {_NOTES.value}")
+        notes = parse_pairs("note", _NOTES.value)
+        options = parse_options("option", _OPTIONS.value)
+        options |= {"channel_order": _ORDER.value} if _ORDER.value else {}
         if _SOURCE.value == "run":
             variables, card = converters.read_run(
                 _INPUT.value, networks=_NETWORKS.value
             )
         else:
             tensors = converters.read_tensors(_INPUT.value)
-            options = {"channel_order": _ORDER.value} if _ORDER.value else {}
             converted = converters.convert(_SOURCE.value, tensors, **options)
             variables = converted.variables
             card = {"method": converted.method, "overrides": converted.overrides}

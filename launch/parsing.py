@@ -1,6 +1,9 @@
 """Flag parsing and error messages with the exit status that our commands promise."""
 
+import ast
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -13,6 +16,25 @@ def parse_flags(argv: list[str]) -> list[str]:
     except (flags.Error, AttributeError, OSError) as error:
         print(f"{argv[0]}: {error} (--help lists the flags)", file=sys.stderr)
         sys.exit(2)
+
+
+def parse_pairs(flag: str, texts: Sequence[str]) -> dict[str, str]:
+    """`{NAME: VALUE}` of a repeatable flag `NAME=VALUE`, or an error that names it."""
+    pairs = dict(text.split("=", 1) for text in texts if "=" in text)
+    if len(pairs) != len(texts):
+        raise ValueError(f"each --{flag} reads NAME=VALUE, once a name; got {texts}")
+    return pairs
+
+
+def parse_options(flag: str, texts: Sequence[str]) -> dict[str, Any]:
+    """As `parse_pairs`; a value that reads as a Python literal becomes that."""
+    options: dict[str, Any] = {}
+    for name, text in parse_pairs(flag, texts).items():
+        try:
+            options[name] = ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            options[name] = text
+    return options
 
 
 def is_message(error: BaseException) -> bool:

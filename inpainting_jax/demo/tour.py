@@ -42,14 +42,20 @@ def tour(output: str | os.PathLike, *, steps: int = 500, count: int = 16) -> Non
     print(f"2. A small DeepFill v2 trained on photographs, {steps} steps", flush=True)
     run = train_tiny(output / "run", steps)
     print("3. All methods on held-out crops, 64 px", flush=True)
-    methods = [*CLASSICAL, "deepfill_v2_tiny=deepfill_v2"]
-    methods += ["deepfill_v2"] if "deepfill_v2" in list_weights() else []
+    shipped = list_weights()
     comparison.compare(
-        methods,
+        [
+            *CLASSICAL,
+            "deepfill_v2_tiny=deepfill_v2",
+            *(f"{label}={card['method']}" for label, card in shipped.items()),
+        ],
         "photos",
         MASKS,
         output,
-        weights=[f"deepfill_v2_tiny={run}"],
+        weights=[
+            f"deepfill_v2_tiny={run}",
+            *(f"{label}={label}" for label in shipped),
+        ],
         image_size=64,
         count=count,
     )

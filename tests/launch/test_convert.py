@@ -53,8 +53,9 @@ def test_a_converted_file_completes_a_picture(checkpoint, tmp_path):
         (["--source=nobody"], "unknown checkpoint source 'nobody'"),
         (["--source=deepfill_v2_tf"], "missing 'inpaint_net/"),
         (["--source=run"], "holds no checkpoint"),
-        (["--source=deepfill_v2_tf", "--note=x"], "each --note reads FIELD=TEXT"),
+        (["--source=deepfill_v2_tf", "--note=x"], "each --note reads NAME=VALUE"),
         (["--source=deepfill_v2_tf", "--channel_order=gbr"], "channel_order"),
+        (["--source=deepfill_v2_tf", "--option=colour=1"], "unknown option of source"),
     ],
 )
 def test_wrong_use_exits_with_2_and_says_why(arguments, message, checkpoint, tmp_path):
