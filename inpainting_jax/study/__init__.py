@@ -1,0 +1,1 @@
+"""Studies with human observers: prepared, served to a browser, analysed."""
