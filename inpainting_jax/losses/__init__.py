@@ -13,6 +13,7 @@ from inpainting_jax.losses.adversarial import (
     wasserstein_generator_loss,
 )
 from inpainting_jax.losses.critic_gradients import gradient_penalty, r1_penalty
+from inpainting_jax.losses.perceptual import perceptual_loss
 from inpainting_jax.losses.reconstruction import (
     discount_weights,
     l1_loss,
@@ -23,11 +24,15 @@ from inpainting_jax.losses.reconstruction import (
     weighted_l1_loss,
     weighted_l2_loss,
 )
+from inpainting_jax.losses.style import gram_matrix, style_loss
+from inpainting_jax.losses.total_variation import dilate, total_variation_loss
 
 __all__ = [
+    "dilate",
     "discount_weights",
     "feature_matching_loss",
     "gradient_penalty",
+    "gram_matrix",
     "hinge_discriminator_loss",
     "hinge_generator_loss",
     "l1_loss",
@@ -40,7 +45,10 @@ __all__ = [
     "minimax_generator_loss",
     "non_saturating_generator_loss",
     "overlap_weights",
+    "perceptual_loss",
     "r1_penalty",
+    "style_loss",
+    "total_variation_loss",
     "wasserstein_discriminator_loss",
     "wasserstein_generator_loss",
     "weighted_l1_loss",
