@@ -10,8 +10,9 @@ def balanced_sides(
 ) -> list[tuple[str, ...]]:
     """The same pairs, each in an order such that everyone is left about half the time.
 
-    Single pictures stay as they are. A pair that comes twice is turned once. What remains is a graph of pairs, directed
-    along closed walks: as many edges leave a method as arrive.
+    Single pictures stay as they are. A pair that comes twice is turned once. What
+    remains is a graph of pairs, directed along closed walks: as many edges leave a
+    method as arrive.
     """
     result = list(pairs)
     places = collections.defaultdict(list)
