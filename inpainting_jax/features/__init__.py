@@ -1,6 +1,24 @@
 """Frozen pre-trained networks whose activations metrics and losses compare."""
 
 from inpainting_jax.features.alexnet import alexnet_features
+from inpainting_jax.features.vgg import FeatureNetwork, random_vgg, vgg_features
+from inpainting_jax.features.vgg_weights import (
+    feature_network,
+    from_torchvision,
+    load_vgg,
+    save_vgg,
+)
 from inpainting_jax.features.weights import MissingWeightsError, lpips_weights
 
-__all__ = ["MissingWeightsError", "alexnet_features", "lpips_weights"]
+__all__ = [
+    "FeatureNetwork",
+    "MissingWeightsError",
+    "alexnet_features",
+    "feature_network",
+    "from_torchvision",
+    "load_vgg",
+    "lpips_weights",
+    "random_vgg",
+    "save_vgg",
+    "vgg_features",
+]

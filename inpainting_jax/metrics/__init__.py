@@ -42,6 +42,14 @@ METRICS = {
         min_side=31,
         optional=True,
     ),
+    "lpips_vgg": Metric(
+        "inpainting_jax.metrics.learned:lpips",
+        False,
+        options={"network": "vgg16"},
+        regions=("image",),
+        min_side=16,
+        optional=True,
+    ),
 }
 
 __all__ = [

