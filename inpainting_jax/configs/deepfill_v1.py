@@ -90,8 +90,17 @@ def _shrink(config: ConfigDict) -> None:
     config.phases.joint.steps = 1000
     config.phases.joint.order = ("discriminator", "generator")
     config.phases.joint.loss_weights.l1_hole = 1.0  # short runs: the hole counts more
-    config.optimizers.generator.learning_rate = 1e-3
+    decay = {
+        "schedule": "cosine",
+        "init_value": 1e-3,
+        "decay_steps": 1000,
+        "alpha": 0.01,
+    }
+    config.optimizers.generator = ConfigDict(
+        {"name": "adam", "learning_rate": decay, "b1": 0.5, "b2": 0.9}
+    )
     config.optimizers.discriminator.learning_rate = 4e-4
+    config.data.min_scale = 0.4  # few photographs: crops of many sizes
     config.ema.generator = 0.99
     config.log_every = 20
     config.sample_every = 200

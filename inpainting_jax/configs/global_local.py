@@ -112,6 +112,14 @@ def _shrink_to_laptop(config: ConfigDict) -> None:
         config.phases[name].loss_weights.l1_hole = 1.0  # short runs: sharper than mse
     for name in ("generator", "discriminator"):
         config.optimizers[name] = ConfigDict({"name": "adam", "learning_rate": 5e-4})
+    decay = {
+        "schedule": "cosine",
+        "init_value": 1e-3,
+        "decay_steps": 1900,
+        "alpha": 0.01,
+    }
+    config.optimizers.generator = ConfigDict({"name": "adam", "learning_rate": decay})
+    config.data.min_scale = 0.4  # few photographs: crops of many sizes
     config.overfit_steps = 200
     config.log_every = 20
     config.sample_every = 400

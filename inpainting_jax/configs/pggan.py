@@ -88,7 +88,16 @@ def _shrink(config: ConfigDict) -> None:
     config.model.hole_weight = 4.0  # short runs: the hole counts more
     config.phases.warmup.steps = 600
     config.phases.joint.steps = 1000
-    config.optimizers.generator.learning_rate = 5e-4
+    config.data.min_scale = 0.4  # few photographs: crops of many sizes
+    decay = {
+        "schedule": "cosine",
+        "init_value": 1e-3,
+        "decay_steps": 1600,
+        "alpha": 0.01,
+    }
+    config.optimizers.generator = ConfigDict(
+        {"name": "adam", "learning_rate": decay, "b1": 0.5, "b2": 0.999}
+    )
     config.optimizers.discriminator.learning_rate = 5e-4
     config.overfit_steps = 200
     config.log_every = 20

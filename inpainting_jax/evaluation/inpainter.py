@@ -220,7 +220,16 @@ class Inpainter:
         if self._noted or not trained or not self.method.networks or not plan:
             return
         largest = max(max(window.work) for window in plan)
-        if largest > _FAR_FROM_TRAINING * trained:
+        seen = max(max(window.box[2:]) for window in plan)
+        if not self.method.full_size and max(seen, largest) > trained:
+            self._noted = True
+            images.warn(
+                f"{self.method.name} completes {trained} x {trained} pixels: the"
+                f" surroundings of the hole, up to {max(seen, largest)} pixels wide"
+                " here, are scaled to that and the fill back. Expect it soft; methods"
+                " for any size: global_local, deepfill_v1, deepfill_v2, patchmatch"
+            )
+        elif largest > _FAR_FROM_TRAINING * trained:
             self._noted = True
             images.warn(
                 f"{self.method.name} works at {largest} pixels here, its weights were"

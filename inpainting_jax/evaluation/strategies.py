@@ -82,7 +82,7 @@ def plan(
         ratio = ratio if size else min(1.0, ratio)
         return strategy, [_scaled(_whole(hole.shape), ratio)]
     if strategy == "crop":
-        return strategy, _crops(hole, size or traits.train_size or 64, traits.multiple)
+        return strategy, _crops(hole, size or traits.train_size or 64, traits)
     if strategy == "tile":
         return strategy, _tiles(hole, size or traits.train_size or DEFAULT_SIZE)
     return _choose(hole, traits, size)
@@ -97,7 +97,7 @@ def _choose(
     if not traits.learned and hole.size <= limit:
         name, windows = "full", whole
     else:
-        crops = _crops(hole, traits.train_size or 64, traits.multiple)
+        crops = _crops(hole, traits.train_size or 64, traits)
         area = sum(window.box[2] * window.box[3] for window in crops)
         enough = hole.size / 4 if traits.full_size else hole.size - 1
         name, windows = ("crop", crops) if area <= enough else ("full", whole)
@@ -152,11 +152,13 @@ def _grown(box: Box, height: int, width: int, shape: tuple[int, int]) -> Box:
     return (*starts, *sides)
 
 
-def _crops(hole: np.ndarray, least: int, multiple: int) -> list[Window]:
+def _crops(hole: np.ndarray, least: int, traits: Traits) -> list[Window]:
     """Disjoint boxes around the holes, each with its context."""
+    # More context than `least` gives would only be scaled down for a fixed size.
+    context = _MIN_CONTEXT if traits.full_size else 0
     boxes = []
     for top, left, height, width in _components(hole):
-        margin = max(max(height, width) // 2, _MIN_CONTEXT)
+        margin = max(max(height, width) // 2, context)
         box = (top, left, height, width)
         sides = [max(side + 2 * margin, least) for side in (height, width)]
         boxes.append(_grown(box, *sides, hole.shape))
@@ -171,7 +173,7 @@ def _crops(hole: np.ndarray, least: int, multiple: int) -> list[Window]:
     windows = []
     for core in merged:
         # Real surroundings rather than padding; sizes recur, so few compilations.
-        sides = [images.padded_size(side, multiple) for side in core[2:]]
+        sides = [images.padded_size(side, traits.multiple) for side in core[2:]]
         box = _grown(core, *sides, hole.shape)
         windows.append(Window(box, core, box[2:]))
     return windows
