@@ -38,6 +38,7 @@ def test_the_first_answer_stands_and_a_second_is_kept_as_duplicate(make_study):
         code = opened.start({}).code
         assert opened.answer(code, 3, FIELDS)
         assert not opened.answer(code, 3, FIELDS | {"choice": "right"})
+        assert opened.observer(code).answers[3]["choice"] == "left"
     observer = store.read(study.path / store.FILE, study)[code]
     assert observer.answers[3]["choice"] == "left"
     events = [json.loads(line)["event"] for line in lines(study)]
