@@ -4,6 +4,9 @@
 https://arxiv.org/abs/1804.07723. Here, and only here, masks are turned round: `valid` =
 1 - mask, 1 = known. Zero padding counts as invalid, so borders are re-weighted too;
 with everything valid this is partial-convolution padding (https://arxiv.org/abs/1811.11718).
+
+Trap: code bases disagree about the factor in front of the sum, and weights carry it:
+"volume" is the paper's and NVIDIA's, "area" PConv-Keras's, "one" naoto0804's.
 """
 
 from collections.abc import Sequence
@@ -15,6 +18,8 @@ import jax.numpy as jnp
 
 from inpainting_jax.layers.conv import Padding, convolve
 
+WINDOWS = ("volume", "area", "one")
+
 
 def partial_conv(
     features: jax.Array,
@@ -25,6 +30,7 @@ def partial_conv(
     strides: int = 1,
     padding: Padding = "SAME",
     dilation: int = 1,
+    window: str = "volume",
 ) -> tuple[jax.Array, jax.Array]:
     """Convolves what is valid and scales each sum by (window size / valid taps).
 
@@ -39,6 +45,8 @@ def partial_conv(
       strides: step of the window in both directions.
       padding: "SAME", "SYMMETRIC", "VALID" or explicit zeros (see `layers.conv`).
       dilation: distance of neighbouring kernel taps.
+      window: what counts as the window's size, if valid taps are counted in all C
+        channels: "volume" k k C, "area" k k, "one" 1.
 
     Returns:
       [B, H', W', F] features, exactly 0 where the window held nothing valid, and the
@@ -46,8 +54,10 @@ def partial_conv(
       if `valid` had C > 1 channels.
 
     Raises:
-      ValueError: if `valid` does not fit the features.
+      ValueError: if `valid` does not fit the features, or the window is unknown.
     """
+    if window not in WINDOWS:
+        raise ValueError(f"unknown window {window!r}; known: {', '.join(WINDOWS)}")
     if valid is None:
         valid = jnp.ones((*features.shape[:3], 1), jnp.float32)
     if valid.shape[:3] != features.shape[:3] or (
@@ -57,19 +67,22 @@ def partial_conv(
             f"valid must be {[*features.shape[:3], 1]} or {list(features.shape)}, got"
             f" {list(valid.shape)}"
         )
-    window = {"strides": strides, "padding": padding, "dilation": dilation}
+    moves = {"strides": strides, "padding": padding, "dilation": dilation}
     valid = jax.lax.stop_gradient(valid).astype(jnp.float32)
     known = jnp.where(valid > 0, features * valid.astype(features.dtype), 0)
-    out = convolve(known, kernel, **window).astype(jnp.float32)
+    out = convolve(known, kernel, **moves).astype(jnp.float32)
     # Up to 512 * 9 taps are counted: too many for bfloat16, hence the precision.
     taps = jnp.ones((*kernel.shape[:2], 1, 1), jnp.float32)
     highest = jax.lax.Precision.HIGHEST
     count = convolve(
-        jnp.sum(valid, axis=-1, keepdims=True), taps, precision=highest, **window
+        jnp.sum(valid, axis=-1, keepdims=True), taps, precision=highest, **moves
     )
     new_valid = jnp.clip(count, 0, 1)
-    taps_of_window = kernel.shape[0] * kernel.shape[1] * valid.shape[3]
-    out = out * (taps_of_window / jnp.maximum(count, 1e-8) * new_valid)
+    area, channels = kernel.shape[0] * kernel.shape[1], features.shape[3]
+    size = {"volume": area * channels, "area": area, "one": 1}[window]
+    # A valid of one channel stands for all of them.
+    ratio = size * valid.shape[3] / channels
+    out = out * (ratio / jnp.maximum(count, 1e-8) * new_valid)
     if bias is not None:
         out = (out + bias.astype(jnp.float32)[None, None, None, :]) * new_valid
     if valid.shape[3] > 1:
@@ -93,6 +106,7 @@ class PartialConv(nn.Module):
     padding: Padding = "SAME"
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
+    window: str = "volume"
     dtype: Any = None
 
     @nn.compact
@@ -112,4 +126,5 @@ class PartialConv(nn.Module):
             strides=self.strides,
             padding=self.padding,
             dilation=self.dilation,
+            window=self.window,
         )

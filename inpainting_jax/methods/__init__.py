@@ -18,6 +18,7 @@ METHODS = Registry(
         "global_local": f"{_HERE}.global_local:build",
         "pggan": f"{_HERE}.pggan:build",
         "latent_search": f"{_HERE}.latent_search:build",
+        "partial_conv": f"{_HERE}.partial_conv:build",
     },
 )
 

@@ -82,6 +82,24 @@ def test_naoto_layer_is_reproduced_once_its_kernel_is_scaled(golden, error):
         )
         assert error(out, _nhwc(stored[f"{prefix}/y"])) < 1e-5, case
         np.testing.assert_array_equal(new_valid, _nhwc(stored[f"{prefix}/mask_out"]))
+        options = {"strides": case["stride"], "padding": "SYMMETRIC", "window": "one"}
+        unscaled, _ = partial_conv(features, valid, kernel, bias, **options)
+        assert error(unscaled, _nhwc(stored[f"{prefix}/y"])) < 1e-5, case
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_window_rules_differ_by_their_factor_alone(rng, error, channels):
+    features = jnp.asarray(rng.normal(size=(1, 8, 8, 3)).astype(np.float32))
+    kernel = jnp.asarray(rng.normal(size=(5, 5, 3, 2)).astype(np.float32))
+    valid = _holes(rng, 1, 8, 8, channels)
+    volume, area, one = (
+        partial_conv(features, valid, kernel, window=window)[0]
+        for window in ("volume", "area", "one")
+    )
+    assert error(3 * area, volume) < 1e-6
+    assert error(75 * one, volume) < 1e-6
+    with pytest.raises(ValueError, match=r"'sum'.*volume, area, one"):
+        partial_conv(features, valid, kernel, window="sum")
 
 
 @pytest.mark.parametrize(
