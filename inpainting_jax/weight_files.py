@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from inpainting_jax.types import Variables
 
@@ -40,7 +40,8 @@ def save_weights(
     # Written aside and renamed: a reader never meets half a file.
     partial = path.with_suffix(".partial")
     try:
-        save_file(flat, partial, metadata={"card": json.dumps(dict(card))})
+        data = save(flat, metadata={"card": json.dumps(dict(card))})
+        partial.write_bytes(data)  # `save_file` would keep others from reading it
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -220,6 +220,8 @@ CARD = {"method": "toy", "overrides": {"width": 4}}
 
 def test_weights_come_back_as_they_were_with_their_card(tmp_path):
     path = checkpoints.save_weights(tmp_path / "w.safetensors", VARIABLES, CARD)
+    card_file = path.with_suffix(".json")
+    assert path.stat().st_mode == card_file.stat().st_mode  # no stricter than usual
     loaded, card = checkpoints.load_weights(path, expected=VARIABLES)
     for x, y in zip(jax.tree.leaves(loaded), jax.tree.leaves(VARIABLES), strict=True):
         assert x.dtype == y.dtype

@@ -15,7 +15,7 @@ from inpainting_jax.methods.global_local.networks import (
 from inpainting_jax.registry import UnknownNameError
 from inpainting_jax.types import Array, Aux, Batch, Key, Variables
 
-TERMS = ("mse", "mse_hole", "l1_hole", "adversarial")
+TERMS = ("mse", "mse_hole", "l1_hole", "l1_known", "adversarial")
 JUDGED = ("composite", "raw")
 
 
@@ -118,6 +118,7 @@ def _generator_objective(
             "mse": losses.weighted_l2_loss(ours, truth, mask),
             "mse_hole": losses.masked_l2_loss(ours, truth, mask),
             "l1_hole": losses.masked_l1_loss(ours, truth, mask),
+            "l1_known": losses.masked_l1_loss(ours, truth, 1 - mask),
         }
         if loss_weights.get("adversarial", 0.0):
             fake = judge.fake(batch, prediction)
