@@ -29,6 +29,7 @@ LAYERS = [
         "runtime",
         "deep_files",
         "image_files",
+        "torch_files",
         "registry",
         "types",
         "version",

@@ -6,6 +6,7 @@ from inpainting_jax.features.vgg_weights import (
     feature_network,
     from_torchvision,
     load_vgg,
+    read_vgg,
     save_vgg,
 )
 from inpainting_jax.features.weights import MissingWeightsError, lpips_weights
@@ -19,6 +20,7 @@ __all__ = [
     "load_vgg",
     "lpips_weights",
     "random_vgg",
+    "read_vgg",
     "save_vgg",
     "vgg_features",
 ]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from inpainting_jax.features.vgg import (
     NORMS,
@@ -22,6 +22,7 @@ from inpainting_jax.features.vgg import (
     random_vgg,
 )
 from inpainting_jax.features.weights import Tree, lpips_weights
+from inpainting_jax.torch_files import is_torch_file, read_torch
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -120,6 +121,43 @@ def load_vgg(path: str | os.PathLike, *, dtype: str = "float32") -> FeatureNetwo
         dtype,
         is_random=metadata.get("random") == "True",
     )
+
+
+def read_vgg(
+    path: str | os.PathLike, network: str, *, norm: str, dtype: str = "float32"
+) -> FeatureNetwork:
+    """A VGG from a user's file in torchvision's layout.
+
+    Args:
+      path: `.pth` or `.pt` (read without running it), `.safetensors` or `.npz`.
+      network: `vgg16` or `vgg19`.
+      norm: of the input that the weights expect, see `from_torchvision`: files of Caffe
+        weights look the same, so it is not guessed.
+      dtype: of the computation.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: a file that is damaged, of another kind, or holds more than tensors;
+        a tensor missing, left over or of the wrong shape, by name.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no feature weights at {path}")
+    if path.suffix == ".safetensors":
+        try:
+            tensors = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is no readable safetensors file: {error}") from (
+                error
+            )
+    elif path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            tensors = {name: archive[name] for name in archive.files}
+    elif is_torch_file(path):
+        tensors = read_torch(path)
+    else:
+        raise ValueError(f"{path} is none of .safetensors, .npz or a PyTorch file")
+    return from_torchvision(tensors, network, norm=norm, origin=path.name, dtype=dtype)
 
 
 def from_torchvision(

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from inpainting_jax import features
 from inpainting_jax.features import vgg, vgg_weights
@@ -240,7 +241,8 @@ def torchvision_state(network):
 
 
 @pytest.mark.parametrize("network", ["vgg16", "vgg19"])
-def test_torchvision_names_are_found(network):
+def test_torchvision_names_are_found(network, monkeypatch):
+    monkeypatch.setattr(vgg, "CHANNELS", (2,) * 5)
     tensors = torchvision_state(network)
     ours = features.from_torchvision(tensors, network, norm="torch")
     last = max(int(n.split(".")[1]) for n in tensors if n.startswith("features"))
@@ -254,13 +256,14 @@ def test_torchvision_names_are_found(network):
     )
 
 
-def test_wrong_state_dicts_are_refused_by_name():
+def test_wrong_state_dicts_are_refused_by_name(monkeypatch):
+    monkeypatch.setattr(vgg, "CHANNELS", (2,) * 5)
     tensors = torchvision_state("vgg16")
     with pytest.raises(ValueError, match=r"unknown norm 'imagenet'"):
         features.from_torchvision(tensors, "vgg16", norm="imagenet")
     with pytest.raises(ValueError, match=r"'features\.16\.weight' of vgg19 is missing"):
         features.from_torchvision(tensors, "vgg19", norm="torch")
-    bent = tensors | {"features.5.weight": np.zeros((128, 64, 5, 5))}
+    bent = tensors | {"features.5.weight": np.zeros((2, 2, 5, 5))}
     with pytest.raises(ValueError, match=r"'features\.5\.weight' has shape.*needs \(3"):
         features.from_torchvision(bent, "vgg16", norm="torch")
     less = {k: v for k, v in tensors.items() if k != "features.5.bias"}
@@ -269,3 +272,29 @@ def test_wrong_state_dicts_are_refused_by_name():
     more = tensors | {"features.1.running_mean": np.zeros(64)}
     with pytest.raises(ValueError, match=r"'features\.1\.running_mean' is no part"):
         features.from_torchvision(more, "vgg16", norm="torch")
+
+
+def test_files_in_torchvisions_layout(tmp_path, monkeypatch):
+    monkeypatch.setattr(vgg, "CHANNELS", (2,) * 5)
+    tensors = torchvision_state("vgg19")
+    safetensors.numpy.save_file(
+        {k: np.ascontiguousarray(v) for k, v in tensors.items()},
+        tmp_path / "x.safetensors",
+    )
+    np.savez(tmp_path / "x.npz", **tensors)
+    for name in ("x.safetensors", "x.npz"):
+        network = features.read_vgg(tmp_path / name, "vgg19", norm="torch")
+        np.testing.assert_array_equal(
+            network.layers["conv5_4"]["bias"], tensors["features.34.bias"]
+        )
+    with pytest.raises(ValueError, match="does not say which network"):
+        features.load_vgg(tmp_path / "x.safetensors")
+    content = (tmp_path / "x.safetensors").read_bytes()
+    (tmp_path / "x.safetensors").write_bytes(content[:-100])
+    with pytest.raises(ValueError, match="no readable safetensors"):
+        features.read_vgg(tmp_path / "x.safetensors", "vgg19", norm="torch")
+    (tmp_path / "x.pth").write_text("hello")
+    with pytest.raises(ValueError, match=r"x\.pth is none of"):
+        features.read_vgg(tmp_path / "x.pth", "vgg19", norm="torch")
+    with pytest.raises(FileNotFoundError, match="no feature weights"):
+        features.read_vgg(tmp_path / "y.pth", "vgg19", norm="torch")
