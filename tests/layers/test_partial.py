@@ -151,14 +151,23 @@ def test_holes_are_never_read_not_even_nan(rng, channels):
     assert not np.any(for_valid), "the mask path carries no gradient"
 
 
-def test_all_hole_windows_are_exactly_zero_bias_included(rng):
-    features = jnp.asarray(rng.normal(size=(1, 9, 9, 2)).astype(np.float32))
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_all_hole_windows_are_exactly_zero_bias_included(rng, dtype):
+    features = jnp.asarray(rng.normal(size=(1, 9, 9, 2)), dtype)
     valid = jnp.ones((1, 9, 9, 1)).at[:, 2:8, 2:8].set(0)
     kernel = jnp.asarray(rng.normal(size=(3, 3, 2, 4)).astype(np.float32))
     out, new_valid = partial_conv(features, valid, kernel, jnp.ones(4))
     assert np.all(np.asarray(out)[0, 3:7, 3:7] == 0)
     assert np.all(np.asarray(new_valid)[0, 3:7, 3:7] == 0)
     assert np.sum(new_valid) == 81 - 16
+
+    def total(features, kernel, valid):
+        out, _ = partial_conv(features, valid, kernel, jnp.ones(4))
+        return jnp.sum(out.astype(jnp.float32) ** 2)
+
+    for known in (valid, jnp.zeros_like(valid)):
+        for gradient in jax.grad(total, (0, 1))(features, kernel, known):
+            assert jnp.isfinite(gradient).all()
 
 
 def test_channels_with_equal_holes_equal_one_shared_mask(rng, error):
