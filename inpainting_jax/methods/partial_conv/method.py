@@ -28,7 +28,7 @@ Extract = Callable[[Array], Sequence[Array]]
 
 
 class Terms:
-    """The terms of the objective (Eq. 1 to 7), [B] each.
+    """The terms of the objective (Sec. 3.3), [B] each.
 
     Args:
       value_range: of the network; pixels are compared in it.
