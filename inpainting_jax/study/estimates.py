@@ -8,7 +8,7 @@ P(i beats j) = 1 / (1 + exp(b_j - b_i)).
 import math
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 RESAMPLES = 10_000
 PSEUDO_WINS = 0.5
@@ -32,7 +32,10 @@ def wilson(successes: float, count: float) -> tuple[float, float]:
 
 def side_bias(left: int, count: int) -> float:
     """Two-sided p that left is chosen half the time; nan without answers."""
-    return float(stats.binomtest(left, count).pvalue) if count else math.nan
+    if not count:
+        return math.nan
+    fewer = min(left, count - left)  # the binomial is symmetric: both tails are alike
+    return min(1.0, 2 * float(special.bdtr(fewer, count, 0.5)))
 
 
 def d_prime(hits: int, fakes: int, false_alarms: int, reals: int) -> float:

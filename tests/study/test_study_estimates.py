@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 from inpainting_jax.study import estimates
 
@@ -105,4 +105,7 @@ def test_sample_sizes_are_those_of_the_textbook_formulas():
 
 def test_a_sided_observer_is_noticed():
     assert estimates.side_bias(50, 100) == 1
+    for left in (0, 3, 9, 17):
+        expected = stats.binomtest(left, 17).pvalue
+        assert estimates.side_bias(left, 17) == pytest.approx(expected, rel=1e-9)
     assert estimates.side_bias(70, 100) < 1e-4

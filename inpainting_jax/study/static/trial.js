@@ -29,21 +29,19 @@ export function forget(name) {
 export const nextFrame = () =>
   new Promise((resolve) => requestAnimationFrame(resolve));
 
-// CSS pixels per picture pixel: whole device pixels where they fit, else smaller.
+// CSS pixels per picture pixel, such that `count` pictures fit in a row or a column: a
+// whole number of device pixels, at most one CSS pixel; scaled down only if one is too
+// many.
 export function layout(width, height, count, extraHeight) {
   const ratio = window.devicePixelRatio || 1;
-  const native = Math.max(1, Math.floor(ratio)) / ratio;
   const room = [window.innerWidth - 16, window.innerHeight - 210 - extraHeight];
-  const row = Math.min(
-    (room[0] - (count - 1) * GAP) / (count * width), room[1] / height);
-  const column = Math.min(
-    room[0] / width, (room[1] - (count - 1) * GAP) / (count * height));
-  const single = 1 / ratio;
+  const gaps = (count - 1) * GAP;
+  const row = Math.min((room[0] - gaps) / (count * width), room[1] / height);
+  const column = Math.min(room[0] / width, (room[1] - gaps) / (count * height));
   const best = Math.max(row, column, 0.05);
-  let scale = best;
-  if (best >= native) scale = native;
-  else if (best >= single) scale = single;
-  return { scale, column: column > row && row < scale, scaled: scale < single };
+  const device = Math.floor(Math.min(best, 1) * ratio + 1e-6);
+  const scale = device ? device / ratio : best;
+  return { scale, column: column > row && row < scale, scaled: !device };
 }
 
 export function slot(image, scale, scaled) {
