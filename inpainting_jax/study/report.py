@@ -245,7 +245,7 @@ def _plot_rates(rates: Sequence[Rate], path: pathlib.Path) -> None:
         else:
             axes.set_xticks(range(len(methods)), methods)
     axes.set(ylim=(0, 1), ylabel="taken for a photograph")
-    axes.legend()
+    axes.legend(loc="upper right")  # the search for a better place can be slow
     figure.savefig(path, metadata={"Software": None})
 
 

@@ -99,8 +99,8 @@ async function resume() {
 
 // Pictures in their places, hidden; buttons in theirs, disabled.
 async function arrange(trial, choices) {
-  const images = await Promise.all(trial.images.map(preload));
-  const reference = trial.reference && await preload(trial.reference);
+  const images = await Promise.all(trial.images.map((name) => preload(name)));
+  const reference = trial.reference && await preload(trial.reference, "reference");
   const { naturalWidth: width, naturalHeight: height } = images[0];
   const beside = reference ? layout(width, height, 1, 0).scale / 2 : 0;
   const extra = reference ? height * beside + 8 : 0;
@@ -180,7 +180,7 @@ async function runTrial(path, number, trial, choices) {
   }
   const { status, body } = await ask(`${path}/answers`, answer);
   if (status !== 201 && status !== 409) throw new Error(body.error);
-  trial.images.forEach(forget);
+  forget(trial);
   if (body.feedback) await feedback(body.feedback, boxes);
   return true;
 }

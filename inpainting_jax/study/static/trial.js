@@ -5,25 +5,28 @@ const MASK_MS = 200;
 const GAP = 12;
 const pictures = new Map();
 
-// Loads and decodes a picture; asked again, gives the same element.
-export async function preload(name) {
-  if (!pictures.has(name)) {
+// Loads and decodes a picture; asked again for the same place, gives the same element.
+// A catch trial may show the picture that is also its reference: two elements.
+export async function preload(name, place = "stage") {
+  const key = `${place} ${name}`;
+  if (!pictures.has(key)) {
     const image = new Image();
     image.alt = "";
     image.draggable = false;
     image.src = `/images/${name}`;
-    pictures.set(name, image.decode().then(() => image));
+    pictures.set(key, image.decode().then(() => image));
   }
   try {
-    return await pictures.get(name);
+    return await pictures.get(key);
   } catch (error) {
-    pictures.delete(name); // so that a later try loads it again
+    pictures.delete(key); // so that a later try loads it again
     throw error;
   }
 }
 
-export function forget(name) {
-  pictures.delete(name);
+export function forget(trial) {
+  for (const name of trial.images) pictures.delete(`stage ${name}`);
+  pictures.delete(`reference ${trial.reference}`);
 }
 
 export const nextFrame = () =>
