@@ -105,9 +105,9 @@ class _Unpickler(pickle.Unpickler):
             return storage[offset : offset + size]
         return storage
 
-    def storage(self, dtype: np.dtype, key: str, count: int) -> np.ndarray:
-        """The numbers called `key`."""
-        raise ValueError(f"a tensor where none belongs: storage {key}")
+    def storage(self, dtype: np.dtype, name: str, count: int) -> np.ndarray:
+        """The numbers called `name`."""
+        raise ValueError(f"a tensor where none belongs: storage {name}")
 
 
 class _ZipUnpickler(_Unpickler):
@@ -118,9 +118,9 @@ class _ZipUnpickler(_Unpickler):
         self._archive = archive
         self._root = root
 
-    def storage(self, dtype: np.dtype, key: str, count: int) -> np.ndarray:
+    def storage(self, dtype: np.dtype, name: str, count: int) -> np.ndarray:
         del count
-        data = self._archive.read(f"{self._root}/data/{key}")
+        data = self._archive.read(f"{self._root}/data/{name}")
         return np.frombuffer(data, dtype)
 
 
@@ -132,15 +132,15 @@ class _LegacyUnpickler(_Unpickler):
         self.storages: dict[str, np.ndarray] = {}
         self._left = size
 
-    def storage(self, dtype: np.dtype, key: str, count: int) -> np.ndarray:
-        if key not in self.storages:
+    def storage(self, dtype: np.dtype, name: str, count: int) -> np.ndarray:
+        if name not in self.storages:
             self._left -= count * dtype.itemsize
             if count < 0 or self._left < 0:
                 raise ValueError(
                     "the tensors are larger than the file: it is cut short"
                 )
-            self.storages[key] = np.empty(count, dtype)
-        return self.storages[key]
+            self.storages[name] = np.empty(count, dtype)
+        return self.storages[name]
 
 
 def _read_zip(archive: zipfile.ZipFile, path: pathlib.Path) -> Any:

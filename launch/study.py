@@ -24,9 +24,7 @@ text("originals", None, "Folder of original images.")
 names("results", None, "LABEL=FOLDER of completed images, with commas between.")
 text("masks", None, "Folder of masks, white = hole; without: all pixels count.")
 enum("mode", MODES[2], MODES, "What is shown and asked.")
-names(
-    "exposures", [], "ms; 0 = until the answer. By default 0, or 50 to 2000 if timed."
-)
+names("exposures", [], "ms; 0 = until the answer. By default 0; 50 to 2000 if timed.")
 enum("reference", "none", ["none", "original", "masked"], "Shown beside the pair.")
 number("sessions", 20, "Different ones; later observers repeat them.")
 number("trials", None, "Main trials of a session; 40, or as many as images allow.")
