@@ -151,6 +151,7 @@ def analyse(
     files: Sequence[str | os.PathLike] = (),
     seed: int = 0,
     overwrite: bool = False,
+    resamples: int = estimates.RESAMPLES,
 ) -> str:
     """Writes the report of a study; returns its path.
 
@@ -160,13 +161,14 @@ def analyse(
       files: of answers; () = the one in the study's folder.
       seed: of the bootstrap.
       overwrite: whether to replace an earlier report.
+      resamples: of the bootstrap.
 
     Raises:
       ValueError: see `answers.collect`, `analysis.analyse` and `report.write`.
     """
     loaded = folder.load(study)
     collected = answers.collect(loaded, files or [loaded.path / store.FILE])
-    result = analysis.analyse(loaded, collected, seed=seed)
+    result = analysis.analyse(loaded, collected, seed=seed, resamples=resamples)
     report.write(result, output, overwrite=overwrite)
     return f"{pathlib.Path(output) / 'report.md'}"
 

@@ -29,6 +29,10 @@ def answered(study, observers=12):
             opened.answer(answer.observer, answer.trial, fields)
 
 
+def analyse(*arguments, **options):
+    return commands.analyse(*arguments, resamples=300, **options)
+
+
 def table(path):
     return list(csv.DictReader(io.StringIO(path.read_text())))
 
@@ -38,7 +42,7 @@ def test_a_preference_study_is_reported_with_ranking_pairs_and_a_plot(
 ):
     study = make_study(trials=18, catch=5)
     answered(study)
-    told = commands.analyse(study.path, tmp_path / "report")
+    told = analyse(study.path, tmp_path / "report")
     assert told == str(tmp_path / "report" / "report.md")
     text = (tmp_path / "report" / "report.md").read_text()
     for part in ("## Ranking", "## Pairs", "## Checks", "## Left out"):
@@ -64,7 +68,7 @@ def test_a_preference_study_is_reported_with_ranking_pairs_and_a_plot(
 def test_a_fooling_study_is_reported_with_rates_and_a_plot(make_study, tmp_path, mode):
     study = make_study(mode, trials=18, catch=5)
     answered(study)
-    commands.analyse(study.path, tmp_path / "report")
+    analyse(study.path, tmp_path / "report")
     text = (tmp_path / "report" / "report.md").read_text()
     assert "passed for photographs" in text and "with everyone %" in text
     rates = table(tmp_path / "report" / "rates.csv")
@@ -86,20 +90,20 @@ def test_two_analyses_write_the_same_tables_and_no_report_is_replaced(
     answered(study)
     written = []
     for name in ("a", "b"):
-        commands.analyse(study.path, tmp_path / name)
+        analyse(study.path, tmp_path / name)
         files = sorted((tmp_path / name).iterdir())
         written.append({file.name: file.read_bytes() for file in files})
     assert written[0] == written[1] and len(written[0]) == 5
     with pytest.raises(ValueError, match="holds a report"):
-        commands.analyse(study.path, tmp_path / "a")
-    commands.analyse(study.path, tmp_path / "a", overwrite=True)
+        analyse(study.path, tmp_path / "a")
+    analyse(study.path, tmp_path / "a", overwrite=True)
 
 
 def test_a_deleted_observer_is_not_in_the_report(make_study, tmp_path):
     study = make_study(trials=18)
     answered(study)
     commands.delete(study.path, "simulated0003")
-    commands.analyse(study.path, tmp_path / "report")
+    analyse(study.path, tmp_path / "report")
     for file in (tmp_path / "report").glob("*.[cm][sd]*"):
         assert "simulated0003" not in file.read_text()
 

@@ -102,15 +102,14 @@ async function arrange(trial, choices) {
   const images = await Promise.all(trial.images.map((name) => preload(name)));
   const reference = trial.reference && await preload(trial.reference, "reference");
   const { naturalWidth: width, naturalHeight: height } = images[0];
-  const beside = reference ? layout(width, height, 1, 0).scale / 2 : 0;
-  const extra = reference ? height * beside + 8 : 0;
-  const { scale, column, scaled } = layout(width, height, images.length, extra);
+  const above = reference ? 1 : 0;
+  const { scale, column, scaled } = layout(width, height, images.length, above);
   const boxes = images.map((image) => slot(image, scale, scaled));
   find("stage").replaceChildren(...boxes);
   find("stage").classList.toggle("column", column);
   find("reference").replaceChildren();
   if (reference) {
-    const box = slot(reference, beside, true);
+    const box = slot(reference, scale, scaled);
     box.querySelector("img").classList.remove("off");
     find("reference").append(box);
   }

@@ -2,7 +2,7 @@
 
 const FIXATION_MS = 500;
 const MASK_MS = 200;
-const GAP = 12;
+const GAP = 8;
 const pictures = new Map();
 
 // Loads and decodes a picture; asked again for the same place, gives the same element.
@@ -32,15 +32,17 @@ export function forget(trial) {
 export const nextFrame = () =>
   new Promise((resolve) => requestAnimationFrame(resolve));
 
-// CSS pixels per picture pixel, such that `count` pictures fit in a row or a column: a
-// whole number of device pixels, at most one CSS pixel; scaled down only if one is too
-// many.
-export function layout(width, height, count, extraHeight) {
+// CSS pixels per picture pixel, such that `count` pictures fit in a row or a column below
+// `above` others: a whole number of device pixels, at most one CSS pixel; scaled down only
+// if one is too many.
+export function layout(width, height, count, above) {
   const ratio = window.devicePixelRatio || 1;
-  const room = [window.innerWidth - 16, window.innerHeight - 210 - extraHeight];
+  const room = [window.innerWidth - 4, window.innerHeight - 210 - above * GAP];
   const gaps = (count - 1) * GAP;
-  const row = Math.min((room[0] - gaps) / (count * width), room[1] / height);
-  const column = Math.min(room[0] / width, (room[1] - gaps) / (count * height));
+  const row = Math.min(
+    (room[0] - gaps) / (count * width), room[1] / ((1 + above) * height));
+  const column = Math.min(
+    room[0] / width, (room[1] - gaps) / ((count + above) * height));
   const best = Math.max(row, column, 0.05);
   const device = Math.floor(Math.min(best, 1) * ratio + 1e-6);
   const scale = device ? device / ratio : best;
