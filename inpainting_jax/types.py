@@ -16,7 +16,10 @@ Key = jax.Array
 
 Batch = Mapping[str, Array]
 """`image`, `mask`, `keys` ([B] typed keys, one per image) and, for guided methods,
-`guide` [B, H, W, G]."""
+`guide` [B, H, W, G]: drawn lines, or label numbers with `UNKNOWN_LABEL`."""
+
+UNKNOWN_LABEL = 255
+"""The label number of pixels whose class nobody stated."""
 
 Variables = Mapping[str, Mapping[str, Any]]
 """`{network: {"params": ..., other collections}}`."""

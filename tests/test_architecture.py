@@ -29,6 +29,7 @@ LAYERS = [
         "runtime",
         "deep_files",
         "image_files",
+        "label_maps",
         "torch_files",
         "registry",
         "types",

@@ -179,6 +179,17 @@ def eval_images(
     Centre squares (`fit="crop"`) or whole images squashed (`fit="resize"`). All of the
     source if it holds fewer.
     """
+    views = eval_views(source, image_size, count, fit=fit)
+    return [(view["name"], view["image"]) for view in views]
+
+
+def eval_views(
+    source: Source, image_size: int, count: int, *, fit: str = "crop"
+) -> list[dict[str, Any]]:
+    """As `eval_images`: `name`, `image` and, where the source has it, `label_map`.
+
+    Label maps [S, S] uint8 are cut like their images and resampled by the nearest.
+    """
     if image_size < 1 or count < 1:
         raise ValueError(f"image_size {image_size} and count {count} must be >= 1.")
     count = min(count, len(source))
@@ -186,7 +197,12 @@ def eval_images(
     return [view(source[i * len(source) // count]) for i in range(count)]
 
 
-def _eval_view(sample: Mapping, image_size: int, fit: str) -> tuple[str, np.ndarray]:
+def _eval_view(sample: Mapping, image_size: int, fit: str) -> dict[str, Any]:
     image = sample["image"]
     window = preprocess.centre_window(*image.shape[:2], fit=fit)
-    return sample["name"], preprocess.view(image, window, image_size)
+    result = {"name": sample["name"]}
+    result["image"] = preprocess.view(image, window, image_size)
+    if "label_map" in sample:
+        labels = preprocess.view(sample["label_map"], window, image_size, nearest=True)
+        result["label_map"] = labels
+    return result

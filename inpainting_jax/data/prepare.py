@@ -19,9 +19,7 @@ import numpy as np
 from PIL import Image
 
 from inpainting_jax.data import decode, inspection, sources
-
-LABEL_SUFFIXES = frozenset((".png", ".tif", ".tiff", ".bmp"))
-"""Lossless formats: JPEG would alter class numbers."""
+from inpainting_jax.label_maps import LABEL_SUFFIXES, read_label_map
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,24 +105,6 @@ def prepare_dataset(
             shutil.rmtree(output)
         os.replace(folder, output)
     return prepared
-
-
-def read_label_map(path: str | os.PathLike) -> np.ndarray:
-    """[H, W] uint8 class numbers of a one-channel image file (palettes: the index)."""
-    try:
-        with Image.open(path) as image:
-            values = np.array(image)
-            mode = image.mode
-    except OSError as error:
-        raise ValueError(f"the label map {path} cannot be read: {error}.") from error
-    if values.ndim != 2:
-        raise ValueError(
-            f"the label map {path} holds {mode} colours; save one channel of class"
-            " numbers (or a palette image)."
-        )
-    if values.min() < 0 or values.max() > 255:
-        raise ValueError(f"the label map {path} holds numbers outside 0 to 255.")
-    return values.astype(np.uint8)
 
 
 def _match_labels(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from inpainting_jax import images
+from inpainting_jax.types import UNKNOWN_LABEL
 
 LARGE_HOLE = 0.75
 """A larger share of hole than this draws a warning: the mask may be inverted."""
@@ -104,7 +105,42 @@ def prepare_guide(
             "this method takes no guide; leave it out, or load one trained with guides"
             ' (deepfill_v2 with guided=True and data.guide="edges")'
         )
-    guide = np.asarray(guide)
+    guide = _guide_batch(np.asarray(guide), prepared, channels)
+    top = 255.0 if guide.dtype != bool and guide.max() > 1 else 1.0
+    guide = np.clip(guide.astype(np.float32) / top, 0, 1)
+    return guide * prepared.mask
+
+
+def prepare_labels(
+    labels: ArrayLike | None, prepared: Prepared, classes: int
+) -> np.ndarray | None:
+    """[B, H, W, 1] float32 class numbers of the whole image; None for None.
+
+    Args:
+      labels: [H, W], [H, W, 1] or a batch; whole numbers, 0 to `classes` - 1 or
+        `UNKNOWN_LABEL`. What is stated inside the hole is what the caller wants there.
+      prepared: the image it belongs to.
+      classes: how many the method knows.
+
+    Raises:
+      ValueError: another size, numbers that are not whole, or a class too high.
+    """
+    if labels is None:
+        return None
+    labels = _guide_batch(np.asarray(labels), prepared, 1)
+    stated = labels[labels != UNKNOWN_LABEL]
+    wrong = stated[(stated < 0) | (stated >= classes) | (stated != np.floor(stated))]
+    if len(wrong):
+        raise ValueError(
+            f"the label map holds {wrong[0]}, but the method knows the classes 0 to"
+            f" {classes - 1}; use {UNKNOWN_LABEL} where nothing is stated"
+        )
+    count, height, width, _ = prepared.image.shape
+    return np.broadcast_to(labels, (count, height, width, 1)).astype(np.float32)
+
+
+def _guide_batch(guide: np.ndarray, prepared: Prepared, channels: int) -> np.ndarray:
+    """The guide as [1 or B, H, W, G]."""
     count, height, width, _ = prepared.image.shape
     if guide.ndim == 2 or (guide.ndim == 3 and guide.shape[-1] != channels):
         guide = guide[..., None]
@@ -117,9 +153,7 @@ def prepare_guide(
             f"the guide has {guide.shape[3]} channel(s) for {guide.shape[0]} image(s);"
             f" the method takes {channels} for {count}"
         )
-    top = 255.0 if guide.dtype != bool and guide.max() > 1 else 1.0
-    guide = np.clip(guide.astype(np.float32) / top, 0, 1)
-    return guide * prepared.mask
+    return guide
 
 
 def _dilated(hole: np.ndarray, pixels: int) -> np.ndarray:

@@ -22,6 +22,7 @@ from inpainting_jax.evaluation.folder_report import Row, read_report, write_repo
 from inpainting_jax.evaluation.inpainter import Inpainter
 from inpainting_jax.evaluation.pairing import Task, WrongUseError, pair
 from inpainting_jax.evaluation.predict import load
+from inpainting_jax.label_maps import read_label_map, write_label_map
 
 REPORT = "report.csv"
 _SAVE_EVERY = 5.0  # seconds between two versions of the report
@@ -40,6 +41,7 @@ class Settings:
       mask_convention: of the mask files.
       resize_mask: whether a mask of another size is scaled to its image.
       black_lines: whether guides are drawn in black on white.
+      labels: folder for the completed label maps, of methods that make them.
     """
 
     strategy: str = "auto"
@@ -50,6 +52,7 @@ class Settings:
     mask_convention: str = "white_hole"
     resize_mask: bool = False
     black_lines: bool = False
+    labels: str | None = None
 
 
 def inpaint_files(
@@ -75,7 +78,7 @@ def inpaint_files(
       masks: file or folder.
       outputs: file or folder; `report.csv` goes into the folder.
       weights: see `predict.load`.
-      guides: file or folder, for methods that take a guide.
+      guides: file or folder, for methods that take a guide (lines or label maps).
       format: of the outputs.
       suffix: added to the names of the outputs.
       overwrite: whether outputs that exist are made anew.
@@ -92,6 +95,8 @@ def inpaint_files(
     fill = load(method, weights, **overrides)
     if guides and not fill.method.guide_channels:
         raise WrongUseError(f"{method} takes no guide; leave --guides out")
+    if how.labels and fill.method.guide_kind != "labels":
+        raise WrongUseError(f"{method} makes no label maps; leave --labels out")
     tasks = pair(
         images,
         masks,
@@ -211,7 +216,9 @@ def _complete_file(fill: Inpainter, task: Task, settings: Settings, row: Row) ->
     row.mask, row.output = str(task.mask), str(task.output)
     row.hole_ratio = f"{mask.mean():.4f}"
     guide = None
-    if task.guide is not None:
+    if task.guide is not None and fill.method.guide_kind == "labels":
+        guide = read_label_map(task.guide)
+    elif task.guide is not None:
         convention = "black_hole" if settings.black_lines else "white_hole"
         guide = image_files.read_mask(task.guide, convention)
     completed = fill(
@@ -232,6 +239,10 @@ def _complete_file(fill: Inpainter, task: Task, settings: Settings, row: Row) ->
     task.output.parent.mkdir(parents=True, exist_ok=True)
     result = dataclasses.replace(source, pixels=completed)
     image_files.write_image(task.output, result, format=task.format)
+    for label_map in fill.last_labels if settings.labels else ():
+        path = (pathlib.Path(settings.labels) / task.name).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_label_map(path, label_map)
 
 
 def _fitted(mask: np.ndarray, size, task: Task, allowed: bool) -> np.ndarray:

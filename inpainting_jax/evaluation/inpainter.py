@@ -35,6 +35,9 @@ class Inpainter:
       variables: its weights; {} for untrained methods.
       card: where the weights come from, and what they are good for.
       last_strategies: of the last call, what became of `strategy` per image.
+      last_labels: of the last call, the completed label map per image, [H, W] uint8
+        with `UNKNOWN_LABEL` where the method did not look; empty if it makes none.
+        Edit it and hand it back as `guide`.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Inpainter:
         self.variables = jax.tree.map(jnp.asarray, dict(variables))
         self.card = dict(card or {})
         self.last_strategies: list[str] = []
+        self.last_labels: list[np.ndarray] = []
         self._compiled = jax.jit(method.predict) if method.traceable else method.predict
         self._shapes: collections.OrderedDict[tuple, None] = collections.OrderedDict()
         self._noted = False
@@ -69,9 +73,10 @@ class Inpainter:
         Returns:
           float32 in [-1, 1], [H, W, 3], or [B, H, W, 3] if `image` is a batch:
           "coarse", "refined", ... as the method names them; always "completed".
+          "labels" [H, W, 1] or [B, H, W, 1] are class numbers.
         """
         prepared = door.prepare(image, mask)
-        guide = door.prepare_guide(guide, prepared, self.method.guide_channels)
+        guide = self._guide(guide, prepared)
         stages = self._stages(
             prepared.image, prepared.mask, guide, jax.random.key(seed)
         )
@@ -97,7 +102,8 @@ class Inpainter:
         Args:
           image: [H, W], [H, W, 1|3|4] or a batch; uint8, uint16 or float in [0, 1].
           mask: [H, W], [H, W, 1] or a batch; bool, integer or float; 1 = hole.
-          guide: [H, W] or a batch, 1 = line; only for methods that take a guide.
+          guide: [H, W] or a batch, only for methods that take one: a sketch, 1 =
+            line; or class numbers, `UNKNOWN_LABEL` (255) where nothing is stated.
           seed: of methods that draw random numbers.
           strategy: "auto", "full", "resize", "crop" or "tile", see `strategies.plan`.
           blend: one of `blending.BLENDS`: "none", "feather", "poisson" or
@@ -116,7 +122,7 @@ class Inpainter:
         prepared = door.prepare(
             image, mask, mask_convention=mask_convention, dilate=dilate
         )
-        guide = door.prepare_guide(guide, prepared, self.method.guide_channels)
+        guide = self._guide(guide, prepared)
         holes = prepared.mask[..., 0] > 0
         plans = [
             strategies.plan(hole, strategy=strategy, traits=self._traits(), size=size)
@@ -147,15 +153,23 @@ class Inpainter:
             multiple=self.method.multiple,
         )
 
+    def _guide(
+        self, guide: ArrayLike | None, prepared: door.Prepared
+    ) -> np.ndarray | None:
+        if self.method.guide_kind == "labels":
+            return door.prepare_labels(guide, prepared, self.method.guide_classes)
+        return door.prepare_guide(guide, prepared, self.method.guide_channels)
+
     def _complete(
         self, prepared: door.Prepared, guide, plans, key: Key
     ) -> tuple[list[np.ndarray], bool]:
         """Predictions [H, W, 3] per image, and whether they hold outside the hole."""
         jobs = [(index, w) for index, (_, plan) in enumerate(plans) for w in plan]
-        results: list[np.ndarray] = [np.empty(0)] * len(jobs)
         groups = collections.defaultdict(list)
         for number, (_, window) in enumerate(jobs):
             groups[window.work].append(number)
+        results: list[np.ndarray] = [np.empty(0)] * len(jobs)
+        labels: list[np.ndarray] = [np.empty(0)] * len(jobs)
         raw = False
         for (height, width), numbers in groups.items():
             at_once = max(1, _BATCH_PIXELS // (height * width))
@@ -163,24 +177,31 @@ class Inpainter:
                 chunk = numbers[start : start + at_once]
                 stages = self._run([jobs[n] for n in chunk], prepared, guide, key)
                 prediction, raw = _prediction(stages)
-                for number, result in zip(chunk, prediction, strict=True):
-                    results[number] = result
+                for place, number in enumerate(chunk):
+                    results[number] = prediction[place]
+                    if "labels" in stages:
+                        labels[number] = stages["labels"][place]
         shape = prepared.image.shape[1:3]
-        predictions = list(prepared.image)
+        predictions, maps = list(prepared.image), []
+        own = iter(zip(results, labels, strict=True))
         for index, (_, plan) in enumerate(plans):
+            parts = [next(own) for _ in plan]
             if plan:
-                own = [r for r, (i, _) in zip(results, jobs, strict=True) if i == index]
-                predictions[index] = windows.merge(plan, own, shape)
+                predictions[index] = windows.merge(plan, [p for p, _ in parts], shape)
+            maps.append(windows.merge_labels(plan, [m for _, m in parts], shape))
+        self.last_labels = maps if any(m.size for m in labels) else []
         return predictions, raw
 
     def _run(self, jobs, prepared, guide, key) -> dict[str, np.ndarray]:
         """Stages of several windows of one working size, with the hole they saw."""
         cuts, lines = [], []
+        labels = self.method.guide_kind == "labels"
+        cut_guide = windows.cut_labels if labels else windows.cut_guide
         for index, window in jobs:
             hole = prepared.mask[index, ..., 0] > 0
             cuts.append(windows.cut(prepared.image[index], hole, window))
             if guide is not None:
-                lines.append(windows.cut_guide(guide[index], window))
+                lines.append(cut_guide(guide[index], window))
         image, mask = (np.stack(arrays) for arrays in zip(*cuts, strict=True))
         stages = self._stages(image, mask, np.stack(lines) if lines else None, key)
         return {**stages, "mask": mask}

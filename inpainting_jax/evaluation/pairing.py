@@ -27,7 +27,7 @@ class Task:
       name: its path relative to the folder given, for messages and the report.
       image: the file to read.
       mask: its mask; None if there is none, which is reported when its turn comes.
-      guide: its sketch, if any.
+      guide: its sketch or label map, if any.
       output: the file to write.
       format: format of `output`, one of `image_files.FORMATS`; None = the image's own.
     """

@@ -118,7 +118,7 @@ def evaluate_method(
     images: np.ndarray,
     holes: np.ndarray,
     *,
-    guide: Callable[[np.ndarray], np.ndarray] | None = None,
+    guides: np.ndarray | None = None,
     metrics: Sequence[str] | None = None,
     size: int | None = None,
 ) -> dict[str, float]:
@@ -131,8 +131,7 @@ def evaluate_method(
         hole; [B, H, W, 1], 1 = hole; all batches have one shape.
       images: [N, H, W, 3] uint8.
       holes: [N, H, W] uint8, 1 = hole.
-      guide: `image -> [B, H, W, G]`, drawn from the truth and confined to the hole
-        here; None hands over None.
+      guides: [N, H, W, G], handed over with the images; None hands over None.
       metrics: names; None: see `choose_metrics`.
       size: B; None: by the size of the images.
 
@@ -148,8 +147,8 @@ def evaluate_method(
         truth, hole = images[index], holes[index]
         mask = hole[..., None].astype(np.float32)
         signed = image_arrays.to_signed(truth)
-        lines = None if guide is None else np.asarray(guide(signed)) * mask
-        completed = to_bytes(predict(np.where(mask > 0, 0, signed), mask, lines))
+        guide = None if guides is None else guides[index]
+        completed = to_bytes(predict(np.where(mask > 0, 0, signed), mask, guide))
         completed = np.where(mask > 0, completed, truth)
         values = score(completed, truth, hole, names)
         for name, value in values.items():

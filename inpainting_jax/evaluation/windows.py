@@ -8,6 +8,8 @@ import dataclasses
 import cv2
 import numpy as np
 
+from inpainting_jax.types import UNKNOWN_LABEL
+
 Box = tuple[int, int, int, int]
 """Top, left, height, width."""
 
@@ -64,6 +66,23 @@ def cut_guide(guide: np.ndarray, window: Window) -> np.ndarray:
     return (resize(guide, *window.work, area=True) >= 0.2).astype(np.float32)
 
 
+def cut_labels(labels: np.ndarray, window: Window) -> np.ndarray:
+    """A window's label map [h, w, 1] at its working size, by the nearest pixel."""
+    return resize_labels(part_of(labels, window.box), *window.work)
+
+
+def resize_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[H, W, 1] class numbers at another size; no number is invented."""
+    if labels.shape[:2] == (height, width):
+        return labels
+    resized = cv2.resize(
+        np.ascontiguousarray(labels[..., 0]),
+        (width, height),
+        interpolation=cv2.INTER_NEAREST_EXACT,
+    )
+    return resized[..., None]
+
+
 def resize(
     image: np.ndarray, height: int, width: int, *, area: bool = False
 ) -> np.ndarray:
@@ -104,6 +123,25 @@ def merge(
         part_of(total, window.core)[:] += weight * result
         part_of(weights, window.core)[:] += weight
     return total / np.maximum(weights, np.finfo(np.float32).tiny)
+
+
+def merge_labels(
+    windows: list[Window], results: list[np.ndarray], shape: tuple[int, int]
+) -> np.ndarray:
+    """The [H, W] uint8 label map from those of the windows [h, w, 1].
+
+    Later windows win; pixels outside every core are `UNKNOWN_LABEL`, and so are those
+    of an empty result.
+    """
+    total = np.full(shape, UNKNOWN_LABEL, np.uint8)
+    for window, result in zip(windows, results, strict=True):
+        if not result.size:
+            continue
+        top, left, height, width = window.core
+        inner = (top - window.box[0], left - window.box[1], height, width)
+        result = part_of(resize_labels(result, *window.box[2:]), inner)
+        part_of(total, window.core)[:] = result[..., 0]
+    return total
 
 
 def _ramp(length: int) -> np.ndarray:

@@ -43,6 +43,10 @@ class Method:
       traceable: whether `predict` may run under `jit`; False for methods that work on
         the host (OpenCV) or size their arrays from the mask (PatchMatch).
       guide_channels: channels G of the guide the method takes; 0 = takes none.
+      guide_kind: what they hold: "lines", 0 to 1, 0 outside the hole; or "labels", one
+        channel of class numbers for the whole image, `UNKNOWN_LABEL` where nobody
+        stated one. A stage called `labels` is such a map, not an image.
+      guide_classes: how many classes "labels" tell apart.
       full_size: whether any size is natural to it (fully convolutional or patch based);
         False makes `strategy="auto"` crop or resize to `train_size`.
       train_size: side in pixels of the images its weights were trained on, if any.
@@ -57,6 +61,8 @@ class Method:
     min_size: int = 1
     traceable: bool = True
     guide_channels: int = 0
+    guide_kind: str = "lines"
+    guide_classes: int = 0
     full_size: bool = True
     train_size: int | None = None
 

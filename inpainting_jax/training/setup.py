@@ -52,6 +52,7 @@ def set_up(
     method = method or build_method(config)
     if not method.objectives:
         raise ValueError(f"{method.name} has nothing to train: use it as it is")
+    _check_guide(config.data.guide, method)
     for kind in ("optimizers", "ema"):
         for name in config[kind]:
             if name not in method.networks:
@@ -83,6 +84,18 @@ def set_up(
             best_mode=mode,
         ),
     )
+
+
+def _check_guide(guide: str, method: Method) -> None:
+    """Whether the data brings the guide that the method is built for."""
+    drawn = {"lines": "edges", "labels": "labels"}[method.guide_kind]
+    wanted = drawn if method.guide_channels else ""
+    if guide != wanted:
+        raise ValueError(
+            f"{method.name}, as config.model builds it, takes"
+            f" {method.guide_kind if wanted else 'no guide'}, but config.data.guide is"
+            f" {guide!r}: set config.data.guide={wanted!r}, or change config.model"
+        )
 
 
 def build_method(config: ConfigDict) -> Method:

@@ -4,19 +4,22 @@ The same images and the same masks every time and on every process, so that curv
 compare and all processes agree on the best checkpoint.
 """
 
+from collections.abc import Mapping, Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from inpainting_jax import masks
-from inpainting_jax.data import eval_images, guides, open_source
+from inpainting_jax.data import eval_views, guides, open_source
 from inpainting_jax.evaluation.scores import choose_metrics, evaluate_method
 from inpainting_jax.images import from_signed, mask_image, to_signed
+from inpainting_jax.label_maps import paint_labels
 from inpainting_jax.methods import Method
 from inpainting_jax.metrics import METRICS
 from inpainting_jax.registry import UnknownNameError
-from inpainting_jax.types import Array, Variables
+from inpainting_jax.types import UNKNOWN_LABEL, Array, Variables
 
 _SAMPLES = 6  # rows of a grid
 _GAP = 2  # white pixels between its pictures
@@ -36,14 +39,15 @@ class Validation:
         source = (
             open_source(spec) if spec else open_source(config.data.source, "validation")
         )
-        pairs = eval_images(source, side, config.evaluation.images, fit=config.data.fit)
-        names, images = zip(*pairs, strict=True)
-        self._truth = np.stack(images)
+        views = eval_views(source, side, config.evaluation.images, fit=config.data.fit)
+        names = [view["name"] for view in views]
+        self._truth = np.stack([view["image"] for view in views])
         self._holes, _ = masks.fixed_set(
-            config.evaluation.masks, _SEED, len(pairs), side, side, names=names
+            config.evaluation.masks, _SEED, len(views), side, side, names=names
         )
-        self._guide = guides.edges if config.data.guide == "edges" else None
-        self._size = min(config.batch_size, len(pairs))
+        self._guides = _guides(config.data.guide, views, self._holes[..., None], method)
+        self._labels = method.guide_kind == "labels"
+        self._size = min(config.batch_size, len(views))
         self._predict = jax.jit(method.predict) if method.traceable else method.predict
         wanted, _ = split_name(config.evaluation.best)
         usual = choose_metrics(side, side)
@@ -60,7 +64,7 @@ class Validation:
             predict,
             self._truth,
             self._holes,
-            guide=self._guide,
+            guides=self._guides,
             metrics=self._metrics,
             size=self._size,
         )
@@ -73,13 +77,15 @@ class Validation:
         mask = jnp.asarray(self._holes[rows][..., None], jnp.float32)
         image = mask_image(truth, mask)
         columns, guide = [image], None
-        if self._guide is not None:
-            guide = self._guide(truth) * mask
-            columns.append(jnp.repeat(1 - 2 * guide, 3, axis=-1))
+        if self._guides is not None:
+            guide = self._guides[rows]
+            columns.append(self._paint(guide))
         stages = dict(
             self._predict(variables, jax.random.key(_SEED), image, mask, guide)
         )
         completed = stages.pop("completed")
+        if "labels" in stages:
+            stages["labels"] = self._paint(np.asarray(stages["labels"]))
         columns += [*stages.values(), completed, truth]
         margins = ((0, 0), (0, _GAP), (0, _GAP), (0, 0))
         columns = [
@@ -88,6 +94,38 @@ class Validation:
         ]
         grid = np.concatenate(columns, axis=2)
         return grid.reshape(-1, *grid.shape[2:])
+
+    def _paint(self, guide: np.ndarray) -> np.ndarray:
+        """A guide [B, H, W, G] as pictures [B, H, W, 3] in [-1, 1]."""
+        if self._labels:
+            return to_signed(paint_labels(guide[..., 0]))
+        return np.repeat(1 - 2 * guide, 3, axis=-1)
+
+
+def _guides(
+    kind: str, views: Sequence[Mapping], holes: np.ndarray, method: Method
+) -> np.ndarray | None:
+    """[N, H, W, G] what the method is told of each image: never labels of its hole."""
+    if kind == "edges":
+        truth = to_signed(np.stack([view["image"] for view in views]))
+        return np.asarray(guides.edges(jnp.asarray(truth))) * holes
+    if kind != "labels":
+        return None
+    lacking = [view["name"] for view in views if "label_map" not in view]
+    if lacking:
+        raise ValueError(
+            f"the validation image {lacking[0]} has no label map, which guide='labels' "
+            "needs: prepare the data with --labels, or set evaluation.source."
+        )
+    labels = np.stack([view["label_map"] for view in views])[..., None]
+    highest = labels[labels != UNKNOWN_LABEL].max(initial=0)
+    if highest >= method.guide_classes:
+        raise ValueError(
+            f"the label maps hold class {highest}, but {method.name} is built for"
+            f" {method.guide_classes} classes: set config.model.classes to at least"
+            f" {highest + 1}."
+        )
+    return np.where(holes > 0, UNKNOWN_LABEL, labels).astype(np.float32)
 
 
 def split_name(best: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from inpainting_jax import label_maps
 from inpainting_jax.data import inspection, open_source, prepare
 
 RNG = np.random.default_rng(0)
@@ -121,10 +122,12 @@ def test_palette_label_maps_count_by_index(tmp_path):
     image = Image.fromarray(classes)
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9])
     image.save(tmp_path / "map.png")
-    np.testing.assert_array_equal(prepare.read_label_map(tmp_path / "map.png"), classes)
+    np.testing.assert_array_equal(
+        label_maps.read_label_map(tmp_path / "map.png"), classes
+    )
     save(tmp_path / "colours.png", noise())
     with pytest.raises(ValueError, match=r"colours\.png holds RGB colours"):
-        prepare.read_label_map(tmp_path / "colours.png")
+        label_maps.read_label_map(tmp_path / "colours.png")
 
 
 def test_label_maps_that_lack_or_do_not_fit_are_named(images, tmp_path):
