@@ -12,10 +12,12 @@ from inpainting_jax import images, losses
 from inpainting_jax.methods.base import Method
 from inpainting_jax.methods.context_encoder import views
 from inpainting_jax.methods.context_encoder.networks import (
+    ACTIVATIONS,
     ChannelwiseGenerator,
     Generator,
     build_discriminator,
 )
+from inpainting_jax.registry import UnknownNameError
 from inpainting_jax.types import Array, Aux, Batch, Key, Variables
 
 VARIANTS = ("center", "random", "channelwise")
@@ -245,6 +247,7 @@ def build(
     fill: Sequence[float] = (117, 104, 123),
     pool_free: bool = False,
     dropout: float = 0.5,
+    activation: str = "relu",
     compute_dtype: str = "float32",
 ) -> Method:
     """The method record of the Context Encoder.
@@ -263,13 +266,13 @@ def build(
       fill: red, green, blue of blanked pixels in 0..255.
       pool_free: of "channelwise", see `ChannelwiseGenerator`.
       dropout: of "channelwise", see `ChannelwiseGenerator`.
+      activation: of "center" and "random": "relu", or "elu" (`neural_patch`).
       compute_dtype: "float32" or "bfloat16" for the convolutions.
     """
     if variant not in VARIANTS:
-        raise ValueError(
-            f"unknown variant {variant!r} of context_encoder; known: "
-            f"{', '.join(VARIANTS)}"
-        )
+        raise UnknownNameError("variant", variant, dict.fromkeys(VARIANTS))
+    if activation not in ACTIVATIONS:
+        raise UnknownNameError("activation", activation, ACTIVATIONS)
     size = image_size or (227 if variant == "channelwise" else 128)
     output = size // 2 if variant == "center" else size
     dtype = jnp.dtype(compute_dtype)
@@ -277,7 +280,7 @@ def build(
         generator = ChannelwiseGenerator(size, width, pool_free, dropout, dtype)
         discriminator = None
     else:
-        generator = Generator(size, output, width, bottleneck, dtype)
+        generator = Generator(size, output, width, bottleneck, dtype, activation)
         discriminator = build_discriminator(
             output_size=output, width=discriminator_width, dtype=dtype
         )

@@ -41,6 +41,10 @@ def _leaky_relu(features: Array) -> Array:
     return nn.leaky_relu(features, 0.2)
 
 
+ACTIVATIONS = {"relu": (_leaky_relu, nn.relu), "elu": (nn.elu, nn.elu)}
+"""Of the encoder (bottleneck included) and of the decoder."""
+
+
 class Generator(nn.Module):
     """Encoder, bottleneck of one pixel, decoder (variants "center" and "random").
 
@@ -50,6 +54,7 @@ class Generator(nn.Module):
       width: channels of the first stage; 64 in the authors' code.
       bottleneck: units between encoder and decoder; 4000 in the paper.
       dtype: compute type of the convolutions.
+      activation: "relu" (leaky in the encoder) or "elu" (Yang et al. 2017).
     """
 
     image_size: int = 128
@@ -57,6 +62,7 @@ class Generator(nn.Module):
     width: int = 64
     bottleneck: int = 4000
     dtype: Any = None
+    activation: str = "relu"
 
     @nn.compact
     def __call__(
@@ -74,7 +80,8 @@ class Generator(nn.Module):
         _check_size(image, self.image_size)
         norm = layers.batch_norm(train, scale_init=dcgan_scale_init)
         shared = {"use_bias": False, "kernel_init": _KERNEL_INIT, "dtype": self.dtype}
-        encoding = {**shared, "kernel_size": (4, 4), "activation": _leaky_relu}
+        encode, decode = ACTIVATIONS[self.activation]
+        encoding = {**shared, "kernel_size": (4, 4), "activation": encode}
         features = image
         for index, factor in enumerate(stage_widths(self.image_size), start=1):
             features = layers.ConvBlock(
@@ -94,6 +101,7 @@ class Generator(nn.Module):
                 strides=2 if index > 1 else 1,
                 padding="SAME" if index > 1 else "VALID",
                 norm=norm,
+                activation=decode,
                 name=f"deconv{index}",
                 **shared,
             )(features)
