@@ -166,24 +166,46 @@ def test_a_timed_session_by_keyboard_with_a_reload_and_a_second_observer(
     assert all(a.response_ms > 0 and a.shown_ms > 0 for a in own)
 
 
-def test_shown_times_are_those_asked_for(serve, chromium):
-    """Within one frame in at least 90 % of the trials: the machine may be busy."""
-    exposures = (50, 100, 250, 1000)
-    served = serve(
-        "timed_real_fake", exposures=exposures, trials=16, practice=0, size=64
+def frames_are_regular(page):
+    """Whether the machine is idle enough to time frames on."""
+    gaps = page.evaluate(
+        """() => new Promise((resolve) => {
+            const times = [];
+            const note = (time) => {
+                times.push(time);
+                if (times.length < 121) requestAnimationFrame(note);
+                else resolve(times.slice(1).map((t, i) => t - times[i]));
+            };
+            requestAnimationFrame(note);
+        })"""
     )
+    return max(gaps) < 1.5 * statistics.median(gaps)
+
+
+def test_shown_times_are_those_asked_for(serve, chromium):
+    """Each within one frame, where the machine can draw frames in time at all."""
+    exposures = (50, 100, 250, 1000)
+    options = {"trials": 16, "practice": 0, "size": 64}
+    served = serve("timed_real_fake", exposures=exposures, **options)
     page = chromium.new_context(**DESKTOP).new_page()
     consent(page, served.url)
     go_on(page)
+    regular = frames_are_regular(page)
     for number in range(18):
         answer(page, "fj"[number % 2])
     page.wait_for_selector("#message:visible")
+    regular = regular and frames_are_regular(page)
     found = served.answers()
     assert len(found) == 18
     for asked in exposures:
-        shown = [a.shown_ms for a in found if a.exposure_ms == asked]
+        shown = [round(a.shown_ms, 1) for a in found if a.exposure_ms == asked]
         print(f"{asked} ms: median {statistics.median(shown):.1f}, all {shown}")
-    assert sum(not a.late for a in found) >= 0.9 * len(found)
+    # Never too short, however busy the machine is; what is too long does not count.
+    assert all(a.shown_ms > a.exposure_ms - 18 for a in found)
+    assert all(a.counts == (a.shown_ms < a.exposure_ms + 17.7) for a in found)
+    if not regular:
+        pytest.skip("the machine is too busy to draw frames in time")
+    assert all(a.counts for a in found)
 
 
 def test_killing_the_server_loses_no_answered_trial(serve, chromium):
@@ -193,13 +215,14 @@ def test_killing_the_server_loses_no_answered_trial(serve, chromium):
     go_on(page)
     for _ in range(3):
         answer(page, "f")
+    page.wait_for_selector("#choices button:enabled")
     served.end()
     page.keyboard.press("j")  # sent again and again until the server is back
-    page.wait_for_function("document.querySelector('#feedback').textContent")
+    page.wait_for_selector("#feedback:not(:empty)")
     assert len(served.answers()) == 3
     served.start()
     page.wait_for_function(
-        "document.querySelector('#progress').textContent.startsWith('5')"
+        "() => document.querySelector('#progress').textContent.startsWith('5')"
     )
     for _ in range(4):
         answer(page, "f")

@@ -18,23 +18,30 @@ function show(id) {
   window.scrollTo(0, 0);
 }
 
-async function ask(path, body) {
-  const options = body && { method: "POST", body: JSON.stringify(body) };
+// Tries until it works: a server that comes back goes on with the same trial.
+async function persist(attempt) {
   for (let wait = 500; ; wait = Math.min(2 * wait, 8000)) {
     try {
-      const response = await fetch(path, options);
-      if (response.status < 500) {
-        find("feedback").textContent = "";
-        const empty = response.status === 204;
-        return { status: response.status, body: empty ? null : await response.json() };
-      }
+      const result = await attempt();
+      find("feedback").textContent = "";
+      return result;
     } catch (error) {
-      // no connection: what was not kept is sent again
+      find("feedback").textContent = "No connection: trying again …";
+      await new Promise((resolve) => setTimeout(resolve, wait));
     }
-    find("feedback").textContent = "No connection: trying again …";
-    await new Promise((resolve) => setTimeout(resolve, wait));
   }
 }
+
+function ask(path, body) {
+  const options = body && { method: "POST", body: JSON.stringify(body) };
+  return persist(async () => {
+    const response = await fetch(path, options);
+    if (response.status >= 500) throw new Error(response.statusText);
+    return { status: response.status, body: await response.json() };
+  });
+}
+
+const load = (name, place) => persist(() => preload(name, place));
 
 function tell(title, text, code) {
   find("message-title").textContent = title;
@@ -99,8 +106,8 @@ async function resume() {
 
 // Pictures in their places, hidden; buttons in theirs, disabled.
 async function arrange(trial, choices) {
-  const images = await Promise.all(trial.images.map((name) => preload(name)));
-  const reference = trial.reference && await preload(trial.reference, "reference");
+  const images = await Promise.all(trial.images.map((name) => load(name)));
+  const reference = trial.reference && await load(trial.reference, "reference");
   const { naturalWidth: width, naturalHeight: height } = images[0];
   const above = reference ? 1 : 0;
   const { scale, column, scaled } = layout(width, height, images.length, above);
