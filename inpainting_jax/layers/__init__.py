@@ -16,7 +16,12 @@ from inpainting_jax.layers.flow import offsets_to_flow
 from inpainting_jax.layers.gated import GatedConv, gated_conv
 from inpainting_jax.layers.normalization import batch_norm
 from inpainting_jax.layers.partial import PartialConv, partial_conv
-from inpainting_jax.layers.resize import resize_nearest, upsample_nearest
+from inpainting_jax.layers.resize import (
+    resize_area,
+    resize_bilinear,
+    resize_nearest,
+    upsample_nearest,
+)
 from inpainting_jax.layers.spectral import SNConv, spectral_normalize
 from inpainting_jax.layers.transposed import (
     TransposedConvBlock,
@@ -43,6 +48,8 @@ __all__ = [
     "offsets_to_flow",
     "partial_conv",
     "random_corners",
+    "resize_area",
+    "resize_bilinear",
     "resize_nearest",
     "spectral_normalize",
     "take_windows",

@@ -12,6 +12,13 @@ from inpainting_jax.losses.adversarial import (
     wasserstein_discriminator_loss,
     wasserstein_generator_loss,
 )
+from inpainting_jax.losses.cascaded import (
+    balancing_factors,
+    class_distances,
+    diversity_loss,
+    record_terms,
+    start_balance,
+)
 from inpainting_jax.losses.critic_gradients import gradient_penalty, r1_penalty
 from inpainting_jax.losses.perceptual import perceptual_loss
 from inpainting_jax.losses.reconstruction import (
@@ -28,8 +35,11 @@ from inpainting_jax.losses.style import gram_matrix, style_loss
 from inpainting_jax.losses.total_variation import dilate, total_variation_loss
 
 __all__ = [
+    "balancing_factors",
+    "class_distances",
     "dilate",
     "discount_weights",
+    "diversity_loss",
     "feature_matching_loss",
     "gradient_penalty",
     "gram_matrix",
@@ -47,6 +57,8 @@ __all__ = [
     "overlap_weights",
     "perceptual_loss",
     "r1_penalty",
+    "record_terms",
+    "start_balance",
     "style_loss",
     "total_variation_loss",
     "wasserstein_discriminator_loss",

@@ -19,6 +19,7 @@ METHODS = Registry(
         "pggan": f"{_HERE}.pggan:build",
         "latent_search": f"{_HERE}.latent_search:build",
         "partial_conv": f"{_HERE}.partial_conv:build",
+        "cascaded_refinement": f"{_HERE}.cascaded_refinement:build",
     },
 )
 

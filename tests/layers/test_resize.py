@@ -2,7 +2,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inpainting_jax.layers import resize_nearest, upsample_nearest
+from inpainting_jax.layers import (
+    resize_area,
+    resize_bilinear,
+    resize_nearest,
+    upsample_nearest,
+)
 from inpainting_jax.layers.resize import nearest_indices
 
 
@@ -52,3 +57,47 @@ def test_one_pixel_can_be_asked_for_and_none_cannot():
 def test_unknown_rule_is_refused():
     with pytest.raises(ValueError, match="'align_corners' or 'floor'"):
         resize_nearest(jnp.ones((1, 4, 4, 1)), 2, 2, rule="nearest")
+
+
+def test_bilinear_doubling_aligns_corners():
+    """By hand: 3 pixels become 6 that lie 2/5 apart."""
+    column = jnp.asarray([0.0, 1.0, 4.0]).reshape(1, 3, 1, 1)
+    doubled = resize_bilinear(column, 6, 1)[0, :, 0, 0]
+    np.testing.assert_allclose(doubled, [0, 0.4, 0.8, 1.6, 2.8, 4], atol=1e-6)
+
+
+def test_bilinear_resizing_interpolates_both_axes(rng):
+    features = rng.normal(size=(2, 4, 3, 5)).astype(np.float32)
+    resized = resize_bilinear(jnp.asarray(features), 7, 9)
+    for i in range(7):
+        for j in range(9):
+            row, column = i * 3 / 6, j * 2 / 8
+            top, left = min(int(row), 2), min(int(column), 1)
+            down, across = row - top, column - left
+            corners = features[:, top : top + 2, left : left + 2]
+            rows = corners[:, 0] * (1 - down) + corners[:, 1] * down
+            expected = rows[:, 0] * (1 - across) + rows[:, 1] * across
+            np.testing.assert_allclose(resized[:, i, j], expected, atol=1e-5)
+
+
+def test_one_pixel_is_spread_over_all():
+    assert (resize_bilinear(jnp.full((1, 1, 1, 2), 3.0), 4, 5) == 3).all()
+
+
+def test_area_means_are_exact_at_whole_and_broken_factors(rng):
+    features = rng.normal(size=(2, 6, 4, 3)).astype(np.float32)
+    halved = resize_area(jnp.asarray(features), 3, 2)
+    blocks = features.reshape(2, 3, 2, 2, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(halved, blocks, atol=1e-6)
+    column = jnp.asarray([3.0, 6.0, 9.0]).reshape(1, 3, 1, 1)
+    # The new pixels reach over one and a half old ones.
+    np.testing.assert_allclose(resize_area(column, 2, 1)[0, :, 0, 0], [4, 8], atol=1e-6)
+
+
+def test_areas_cannot_grow_and_sizes_start_at_one():
+    features = jnp.ones((1, 4, 4, 1))
+    with pytest.raises(ValueError, match="only shrinks: 4 x 4 cannot become 5 x 4"):
+        resize_area(features, 5, 4)
+    for resize in (resize_area, resize_bilinear):
+        with pytest.raises(ValueError, match="at least 1"):
+            resize(features, 2, 0)
