@@ -1,12 +1,15 @@
-"""How a process starts: joining a cluster, and where compiled programs are kept.
+"""The process and its devices: clusters, compiled programs kept, batches spread.
 
 Called by `launch/`, never on import: a library does not configure its user's JAX.
 """
 
 import os
 import pathlib
+from typing import Any
 
 import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _CLUSTERS = {
     "SLURM_NTASKS": "SLURM_PROCID",
@@ -55,3 +58,15 @@ def use_compilation_cache(where: str = "auto") -> pathlib.Path | None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     return folder
+
+
+def spread(batch: Any) -> jax.Array:
+    """An array on all devices of this process, split along its first axis.
+
+    Whole on the first device where that axis does not divide by their number.
+    """
+    devices = jax.local_devices()
+    if len(devices) == 1 or len(batch) % len(devices):
+        return jax.device_put(batch, devices[0])
+    mesh = Mesh(np.array(devices), ("data",))
+    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from inpainting_jax import images as image_arrays
-from inpainting_jax.metrics import METRICS, most_scales
+from inpainting_jax.metrics import METRICS, most_scales, region_mask
 from inpainting_jax.registry import UnknownNameError
 
 BATCH_PIXELS = 2**19
@@ -108,8 +108,9 @@ def _score_batch(completed, truth, mask, names):
     for name in names:
         metric = METRICS[name]
         for region in metric.regions:
-            hole = mask if region == "hole" else None
-            values[f"{name}_{region}"] = metric(completed, truth, hole)
+            values[f"{name}_{region}"] = metric(
+                completed, truth, region_mask(region, mask)
+            )
     return values
 
 

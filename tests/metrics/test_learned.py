@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from inpainting_jax.features.weights import MissingWeightsError
-from inpainting_jax.metrics.learned import LpipsWeights, lpips, released_weights
+from inpainting_jax.metrics.learned import (
+    LpipsWeights,
+    lpips,
+    lpips_map,
+    released_weights,
+)
+from inpainting_jax.metrics.pixel import ring
 
 
 def _seeded(name, shape):
@@ -66,6 +72,36 @@ def test_identical_images_are_at_distance_zero_and_order_does_not_matter(
     )
 
 
+def test_the_map_is_the_sum_of_enlarged_layers_and_its_mean_near_the_value(
+    golden, seeded
+):
+    a, b, value = _pair(golden, "p0")
+    spatial = np.asarray(lpips_map(a, b, weights=seeded))
+    assert spatial.shape == a.shape[:3]
+    assert spatial.min() >= 0
+    np.testing.assert_allclose(spatial.mean(), value, rtol=0.1)
+    mask = np.zeros((*a.shape[:3], 1), np.float32)
+    mask[:, 20:50, 30:60] = 1
+    inside = lpips(a, b, mask, weights=seeded)
+    np.testing.assert_allclose(inside, spatial[mask[..., 0] > 0].mean(), rtol=1e-5)
+    assert np.isnan(lpips(a, b, np.zeros_like(mask), weights=seeded)).all()
+
+
+def test_a_change_in_the_hole_is_seen_in_the_ring_and_less_far_away(seeded):
+    rng = np.random.default_rng(0)
+    a = rng.uniform(size=(1, 96, 96, 3)).astype(np.float32)
+    mask = np.zeros((1, 96, 96, 1), np.float32)
+    mask[:, :24, :24] = 1
+    b = np.where(mask > 0, 0.5, a)
+    near = np.asarray(ring(mask))
+    assert near.sum() == 40 * 40 - 24 * 24
+    far = 1 - mask - near
+    hole, edge, rest = (
+        float(lpips(a, b, region, weights=seeded)[0]) for region in (mask, near, far)
+    )
+    assert hole > edge > rest
+
+
 def test_the_gradient_is_finite_where_the_images_are_flat_and_equal(seeded):
     flat = jnp.full((1, 40, 40, 3), 0.5)
     gradient = jax.grad(lambda x: lpips(x, flat, weights=seeded).sum())(flat)
@@ -73,7 +109,7 @@ def test_the_gradient_is_finite_where_the_images_are_flat_and_equal(seeded):
 
 
 def test_bad_shapes_are_refused(seeded):
-    with pytest.raises(ValueError, match="equal shape"):
+    with pytest.raises(ValueError, match="of one shape"):
         lpips(jnp.zeros((1, 40, 40, 3)), jnp.zeros((1, 40, 41, 3)), weights=seeded)
     with pytest.raises(ValueError, match="at least 31"):
         lpips(jnp.zeros((1, 30, 40, 3)), jnp.zeros((1, 30, 40, 3)), weights=seeded)
