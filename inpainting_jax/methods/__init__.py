@@ -19,7 +19,9 @@ METHODS = Registry(
         "pggan": f"{_HERE}.pggan:build",
         "latent_search": f"{_HERE}.latent_search:build",
         "partial_conv": f"{_HERE}.partial_conv:build",
+        "neural_patch": f"{_HERE}.neural_patch:build",
         "cascaded_refinement": f"{_HERE}.cascaded_refinement:build",
+        "spg_net": f"{_HERE}.spg_net:build",
     },
 )
 
