@@ -26,36 +26,52 @@ class ProceduralSource:
         if not 0 <= index < self.count:
             raise IndexError(f"picture {index} of {self.count}")
         seed = self.first + index
-        return {"image": draw_picture(seed), "name": f"procedural_{seed:05d}"}
+        picture, labels = draw_labelled(seed)
+        return {
+            "image": picture,
+            "label_map": labels,
+            "name": f"procedural_{seed:05d}",
+        }
 
 
 def draw_picture(seed: int, side: int = _SIDE) -> np.ndarray:
     """A picture [side, side, 3] uint8 that follows from its seed alone."""
+    return draw_labelled(seed, side)[0]
+
+
+def draw_labelled(seed: int, side: int = _SIDE) -> tuple[np.ndarray, np.ndarray]:
+    """A picture and its label map [side, side] uint8: the kind of texture, 0 to 4."""
     rng = np.random.default_rng((20_260_000, seed))
     axis = np.linspace(-1, 1, side, dtype=np.float32)
     y, x = np.meshgrid(axis, axis, indexing="ij")
-    picture = _fill(rng, y, x)
+    picture, kind = _fill(rng, y, x)
+    labels = np.full((side, side), kind, np.uint8)
     for _ in range(rng.integers(2, 7)):
         shape = _SHAPES[rng.integers(len(_SHAPES))]
         cover = np.clip(0.5 - shape(rng, y, x) * side / 2, 0, 1)[..., None]
-        picture = picture + cover * (_fill(rng, y, x) - picture)
+        filled, kind = _fill(rng, y, x)
+        picture = picture + cover * (filled - picture)
+        labels[cover[..., 0] > 0.5] = kind
     slope = rng.uniform(-0.25, 0.25, 2)
     light = 1 + slope[0] * y + slope[1] * x
     grain = rng.normal(0, rng.uniform(0, 0.02), picture.shape).astype(np.float32)
     picture = picture * light[..., None] + grain
-    return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8), labels
 
 
-def _fill(rng: np.random.Generator, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Two colours mixed by a texture: [side, side, 3] in [0, 1]."""
-    pattern = _TEXTURES[rng.integers(len(_TEXTURES))]
+def _fill(
+    rng: np.random.Generator, y: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Two colours mixed by a texture, [side, side, 3] in [0, 1], and which texture."""
+    kind = int(rng.integers(len(_TEXTURES)))
+    pattern = _TEXTURES[kind]
     angle = rng.uniform(0, np.pi)
     along = np.cos(angle) * x + np.sin(angle) * y
     across = np.cos(angle) * y - np.sin(angle) * x
     weight = pattern(rng, along, across)[..., None]
     one = rng.uniform(0.05, 0.95, 3).astype(np.float32)
     other = np.clip(one + rng.normal(0, 0.25, 3), 0, 1).astype(np.float32)
-    return one + weight * (other - one)
+    return one + weight * (other - one), kind
 
 
 def _gradient(rng, along, across):

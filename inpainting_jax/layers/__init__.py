@@ -12,9 +12,13 @@ from inpainting_jax.layers.crops import (
     zoom_out,
 )
 from inpainting_jax.layers.dilated import DilatedStack
+from inpainting_jax.layers.discriminators import (
+    MultiScaleDiscriminator,
+    PatchDiscriminator,
+)
 from inpainting_jax.layers.flow import offsets_to_flow
 from inpainting_jax.layers.gated import GatedConv, gated_conv
-from inpainting_jax.layers.normalization import batch_norm
+from inpainting_jax.layers.normalization import batch_norm, instance_norm
 from inpainting_jax.layers.partial import PartialConv, partial_conv
 from inpainting_jax.layers.resize import (
     resize_area,
@@ -33,7 +37,9 @@ __all__ = [
     "ConvBlock",
     "DilatedStack",
     "GatedConv",
+    "MultiScaleDiscriminator",
     "PartialConv",
+    "PatchDiscriminator",
     "SNConv",
     "TransposedConvBlock",
     "UpsampleConv",
@@ -45,6 +51,7 @@ __all__ = [
     "gated_conv",
     "hole_boxes",
     "hole_corners",
+    "instance_norm",
     "offsets_to_flow",
     "partial_conv",
     "random_corners",

@@ -122,3 +122,70 @@ class StridedDiscriminator(nn.Module):
             name="dense",
         )
         return dense(flat).astype(jnp.float32)
+
+
+class PatchDiscriminator(nn.Module):
+    """PatchGAN of pix2pixHD (Wang et al. 2018): 4x4 kernels, 2 zeros on each side.
+
+    `layers` convolutions of stride 2, then two of stride 1, the last of which gives one
+    logit per patch; an image of H rows becomes H / 2**layers + 2, more or less.
+
+    Attributes:
+      width: channels of the first layer, doubled by each layer up to eight times.
+      layers: halvings.
+      norm: builds the normalisation of all layers but the first and the last.
+      kernel_init: of the convolutions.
+      dtype: compute type; logits are float32.
+    """
+
+    width: int = 64
+    layers: int = 3
+    norm: Callable[..., nn.Module] | None = None
+    kernel_init: nn.initializers.Initializer = nn.initializers.normal(0.02)
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, image: Array) -> tuple[Array, list[Array]]:
+        """Logits [B, h, w, 1], and the features of each layer before them."""
+        features, found = image, []
+        for index in range(self.layers + 2):
+            last = index == self.layers + 1
+            features = ConvBlock(
+                1 if last else self.width * min(2**index, 8),
+                (4, 4),
+                strides=2 if index < self.layers else 1,
+                padding=((2, 2), (2, 2)),
+                norm=None if last or not index else self.norm,
+                activation=None if last else lambda x: nn.leaky_relu(x, 0.2),
+                kernel_init=self.kernel_init,
+                dtype=self.dtype,
+                name=f"conv{index + 1}",
+            )(features)
+            found.append(features)
+        return features.astype(jnp.float32), found[:-1]
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """Equal discriminators on an image and on smaller and smaller copies of it.
+
+    Wang et al. 2018, Sec. 3.2. `scale1` sees the full image, `scale2` half of it, ...
+
+    Attributes:
+      discriminator: builds each of them, `PatchDiscriminator` or a partial of it.
+      scales: how many.
+    """
+
+    discriminator: Callable[..., nn.Module] = PatchDiscriminator
+    scales: int = 3
+
+    @nn.compact
+    def __call__(self, image: Array) -> list[tuple[Array, list[Array]]]:
+        """What each discriminator says, the finest first."""
+        judged = []
+        for index in range(self.scales):
+            judged.append(self.discriminator(name=f"scale{index + 1}")(image))
+            # Means of 3x3 windows, of what is there of them at the border.
+            image = nn.avg_pool(
+                image, (3, 3), (2, 2), ((1, 1), (1, 1)), count_include_pad=False
+            )
+        return judged

@@ -1,4 +1,4 @@
-"""Batch normalisation as the published inpainting networks configure it.
+"""Batch and instance normalisation as the published inpainting networks configure it.
 
 Ioffe and Szegedy 2015. Under `jit` the statistics are those of the global batch, under
 `pmap` those of a device's part of it. Running variances average the biased variance
@@ -37,6 +37,24 @@ def batch_norm(
         momentum=momentum,
         epsilon=epsilon,
         scale_init=scale_init,
+    )
+
+
+def instance_norm(
+    *, affine: bool = False, epsilon: float = 1e-5
+) -> Callable[..., nn.InstanceNorm]:
+    """A builder of instance normalisations (Ulyanov et al. 2016), for `norm` fields.
+
+    Args:
+      affine: whether they own a scale and a bias; pix2pixHD's do not.
+      epsilon: added to the variance.
+    """
+    return functools.partial(
+        nn.InstanceNorm,
+        use_fast_variance=False,
+        epsilon=epsilon,
+        use_scale=affine,
+        use_bias=affine,
     )
 
 

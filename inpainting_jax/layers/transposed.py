@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from inpainting_jax.layers.conv_gradients import spread
 
-PADDINGS = ("SAME", "VALID")
+PADDINGS = ("SAME", "SYMMETRIC", "VALID")
 
 
 def convolve_transposed(
@@ -36,7 +36,9 @@ def convolve_transposed(
       bias: [F] or None.
       strides: how many times larger the result is, in both directions.
       padding: "SAME": [s H, s W], as TensorFlow and Flax crop it; for k = 4, s = 2 that
-        is PyTorch's padding of 1. "VALID": [s H + max(k - s, 0), ...], nothing cropped.
+        is PyTorch's padding of 1. "SYMMETRIC": [s H, s W], as PyTorch crops it with
+        padding (k - 1) // 2 and the output padding that this size takes. "VALID":
+        [s H + max(k - s, 0), ...], nothing cropped.
 
     Returns:
       [B, H', W', F].
@@ -45,10 +47,14 @@ def convolve_transposed(
       ValueError: unknown padding.
     """
     if padding not in PADDINGS:
-        raise ValueError(f"unknown padding {padding!r}: use 'SAME' or 'VALID'")
+        raise ValueError(
+            f"unknown padding {padding!r}: use one of {', '.join(PADDINGS)}"
+        )
+    if padding == "SYMMETRIC" and strides == 1:
+        padding = "SAME"
     kernel = kernel.astype(features.dtype)
-    if padding == "SAME" and strides > 1:
-        out = _cropped_spread(features, kernel, strides)
+    if padding != "VALID" and strides > 1:
+        out = _cropped_spread(features, kernel, strides, padding)
     elif features.shape[1:3] == (1, 1) and strides <= kernel.shape[0]:
         # One pixel becomes a kernel's worth: the general way, which pads it with zeros
         # all around, multiplies k * k times as much.
@@ -66,14 +72,25 @@ def convolve_transposed(
     return out + bias.astype(out.dtype)[None, None, None, :]
 
 
-def _cropped_spread(features: jax.Array, kernel: jax.Array, strides: int) -> jax.Array:
-    """The spread kernels, cropped to `strides` times the size as TensorFlow does."""
+def _cropped_spread(
+    features: jax.Array, kernel: jax.Array, strides: int, padding: str
+) -> jax.Array:
+    """The spread kernels, cropped to `strides` times the size."""
     size = kernel.shape[0]
-    total = size + strides - 2
-    before = size - 1 if strides > size - 1 else -(-total // 2)
-    start = size - 1 - before
+    if padding == "SYMMETRIC":
+        start = (size - 1) // 2
+    else:
+        total = size + strides - 2
+        before = size - 1 if strides > size - 1 else -(-total // 2)
+        start = size - 1 - before
     height, width = (strides * length for length in features.shape[1:3])
     full = spread(features, kernel[::-1, ::-1], strides)
+    # A kernel that is cropped in front may end before the last row: zeros follow.
+    lack = (
+        max(0, start + height - full.shape[1]),
+        max(0, start + width - full.shape[2]),
+    )
+    full = jnp.pad(full, ((0, 0), (0, lack[0]), (0, lack[1]), (0, 0)))
     return full[:, start : start + height, start : start + width]
 
 

@@ -20,6 +20,7 @@ from inpainting_jax.losses.cascaded import (
     start_balance,
 )
 from inpainting_jax.losses.critic_gradients import gradient_penalty, r1_penalty
+from inpainting_jax.losses.labels import cross_entropy_loss
 from inpainting_jax.losses.perceptual import perceptual_loss
 from inpainting_jax.losses.reconstruction import (
     discount_weights,
@@ -37,6 +38,7 @@ from inpainting_jax.losses.total_variation import dilate, total_variation_loss
 __all__ = [
     "balancing_factors",
     "class_distances",
+    "cross_entropy_loss",
     "dilate",
     "discount_weights",
     "diversity_loss",

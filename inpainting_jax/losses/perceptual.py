@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
+from inpainting_jax.layers.resize import resize_area
 from inpainting_jax.types import Array
 
 
@@ -19,6 +20,7 @@ def perceptual_loss(
     *,
     squared: bool = False,
     layer_weights: Sequence[float] | None = None,
+    mask: Array | None = None,
 ) -> Array:
     """Mean difference of the features, summed over layers (Johnson et al. 2016, 3.1).
 
@@ -28,6 +30,9 @@ def perceptual_loss(
       squared: mean square (Johnson) instead of mean absolute difference (Liu et al.
         2018, pix2pixHD, CRN).
       layer_weights: one per layer; None = 1 each.
+      mask: [B, H, W, 1] of the images, 1 where differences count, or None: everywhere.
+        A feature counts if any pixel of its cell does; the mean stays that over all
+        features (Song et al. 2018).
 
     Returns:
       [B] float32.
@@ -39,6 +44,9 @@ def perceptual_loss(
     def distance(ours: Array, theirs: Array) -> Array:
         difference = ours.astype(jnp.float32) - theirs.astype(jnp.float32)
         values = difference**2 if squared else jnp.abs(difference)
+        if mask is not None:
+            # Far below the share of a cell that one pixel has, above rounding.
+            values = values * (resize_area(mask, *values.shape[1:3]) > 1e-6)
         return values.mean(axis=(1, 2, 3))
 
     return sum_over_layers(distance, features, target, layer_weights)

@@ -25,6 +25,7 @@ from inpainting_jax.metrics.pixel import (
     seam,
     total_variation,
 )
+from inpainting_jax.metrics.segmentation import confusion, mean_iou, pixel_accuracy
 from inpainting_jax.metrics.structural import (
     SSIM_PRESETS,
     most_scales,
@@ -131,6 +132,7 @@ __all__ = [
     "SSIM_PRESETS",
     "Metric",
     "SetMetric",
+    "confusion",
     "cross_validated",
     "frechet_distance",
     "identity_null",
@@ -142,8 +144,10 @@ __all__ = [
     "lpips_hole",
     "lpips_map",
     "lpips_ring",
+    "mean_iou",
     "most_scales",
     "ms_ssim",
+    "pixel_accuracy",
     "precision_recall",
     "psnr",
     "region_mask",

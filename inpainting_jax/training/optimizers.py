@@ -36,12 +36,21 @@ def _piecewise(
     return optax.piecewise_constant_schedule(init_value, pairs)
 
 
+def _piecewise_linear(
+    *, init_value: float, boundaries: Sequence[int], scales: Sequence[float]
+) -> optax.Schedule:
+    """As `_piecewise`, but on the way to each boundary the rate changes evenly."""
+    pairs = dict(zip(boundaries, scales, strict=True))
+    return optax.piecewise_interpolate_schedule("linear", init_value, pairs)
+
+
 SCHEDULES: Mapping[str, Callable[..., optax.Schedule]] = {
     "constant": optax.constant_schedule,
     "cosine": optax.cosine_decay_schedule,
     "exponential": optax.exponential_decay,
     "linear": optax.linear_schedule,
     "piecewise": _piecewise,
+    "piecewise_linear": _piecewise_linear,
     "warmup_cosine": optax.warmup_cosine_decay_schedule,
 }
 

@@ -41,10 +41,27 @@ def test_a_single_pixel_grows_as_in_flax(rng, error, strides):
     assert error(ours, expected) < 1e-5
 
 
+@pytest.mark.parametrize(("size", "strides"), [(3, 2), (4, 2), (5, 2), (3, 1), (2, 3)])
+def test_symmetric_padding_is_that_of_pytorch(rng, error, size, strides):
+    """out[s i + t - p] += in[i] kernel[t], p = (k - 1) // 2, cropped to s times."""
+    features = rng.normal(size=(1, 4, 3, 2)).astype(np.float32)
+    kernel = rng.normal(size=(size, size, 2, 5)).astype(np.float32)
+    height, width, crop = 4 * strides, 3 * strides, (size - 1) // 2
+    full = np.zeros((height + size + crop, width + size + crop, 5))
+    torch_kernel = kernel[::-1, ::-1]
+    for i, j, y, x in np.ndindex(4, 3, size, size):
+        full[strides * i + y, strides * j + x] += features[0, i, j] @ torch_kernel[y, x]
+    expected = full[crop : crop + height, crop : crop + width]
+    ours = convolve_transposed(
+        jnp.asarray(features), jnp.asarray(kernel), strides=strides, padding="SYMMETRIC"
+    )
+    assert error(ours, expected[None]) < 1e-5
+
+
 def test_unknown_padding_is_refused():
-    with pytest.raises(ValueError, match="unknown padding 'SYMMETRIC'"):
+    with pytest.raises(ValueError, match="unknown padding 'REFLECT'"):
         convolve_transposed(
-            jnp.ones((1, 4, 4, 1)), jnp.ones((4, 4, 1, 1)), padding="SYMMETRIC"
+            jnp.ones((1, 4, 4, 1)), jnp.ones((4, 4, 1, 1)), padding="REFLECT"
         )
 
 

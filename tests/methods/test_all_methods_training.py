@@ -27,7 +27,7 @@ LEARNED = [name for name in METHODS if METHODS[name]().objectives]
 
 
 @pytest.fixture(scope="module", params=LEARNED)
-def trained(request, fresh_variables):
+def trained(request, fresh_variables, block_labels):
     """A step of the last phase with its own optimisers, its state, and a raw batch."""
     module = importlib.import_module(f"inpainting_jax.configs.{request.param}")
     config = module.get_config("tiny")
@@ -37,6 +37,9 @@ def trained(request, fresh_variables):
         "image": rng.integers(0, 256, (4, SIDE, SIDE, 3), np.uint8),
         "index": np.arange(4, dtype=np.uint32),
     }
+    if method.guide_kind == "labels":
+        signed = raw["image"] / np.float32(127.5) - 1
+        raw["guide"] = block_labels(signed, method.guide_classes)
     prepare = functools.partial(prepare_batch, draw_mask=masks.sampler(config.masks))
     chains = {name: build_optimizer(spec) for name, spec in config.optimizers.items()}
     plan = Plan(config, method.networks)
