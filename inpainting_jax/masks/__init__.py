@@ -5,9 +5,17 @@ drawn on the host.
 """
 
 from inpainting_jax.masks.buckets import BUCKETS, OTHER, hole_bucket, touches_border
-from inpainting_jax.masks.fixed_sets import fixed_set, host_sampler, mask_hash
+from inpainting_jax.masks.fixed_sets import (
+    MaskHash,
+    fixed_set,
+    host_sampler,
+    mask_hash,
+    mask_stream,
+)
 from inpainting_jax.masks.folders import MaskFolder, files
 from inpainting_jax.masks.free_form import brush, deepfill, strokes
+from inpainting_jax.masks.large_masks import lama
+from inpainting_jax.masks.protocols import PROTOCOLS
 from inpainting_jax.masks.rectangles import (
     blocks,
     box,
@@ -25,7 +33,9 @@ __all__ = [
     "BUCKETS",
     "MASKS",
     "OTHER",
+    "PROTOCOLS",
     "MaskFolder",
+    "MaskHash",
     "blocks",
     "box",
     "boxes",
@@ -40,7 +50,9 @@ __all__ = [
     "host_sampler",
     "irregular",
     "is_host",
+    "lama",
     "mask_hash",
+    "mask_stream",
     "outpaint",
     "pattern",
     "sampler",

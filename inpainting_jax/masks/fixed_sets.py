@@ -9,13 +9,13 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from inpainting_jax.masks import specs
+from inpainting_jax.masks import protocols, specs
 from inpainting_jax.masks.drawing import MAX_TRIES
 from inpainting_jax.masks.folders import MaskFolder, files
 
@@ -33,7 +33,7 @@ def fixed_set(
 
     Args:
       spec: mask SPEC. `files:` alone goes through every file, shuffled by the seed,
-        before any comes twice.
+        before any comes twice. `protocol:NAME` names a set of `masks.PROTOCOLS`.
       seed: of the whole set.
       count: N.
       height: H.
@@ -46,32 +46,103 @@ def fixed_set(
     Raises:
       ValueError: malformed SPEC, names missing, or bounds that were not met.
     """
+    stack = np.stack(list(mask_stream(spec, seed, count, height, width, names=names)))
+    return stack, mask_hash(stack)
+
+
+def mask_stream(
+    spec: str,
+    seed: int,
+    count: int,
+    height: int,
+    width: int,
+    *,
+    names: Sequence[str] | None = None,
+) -> Iterator[np.ndarray]:
+    """The masks of `fixed_set` one at a time, [H, W] uint8, without holding them all.
+
+    Raises:
+      ValueError: as `fixed_set`; bounds that were not met, after the last mask.
+    """
     if count < 1:
         raise ValueError(f"a mask set needs count >= 1, got {count}.")
+    if protocols.is_protocol(spec):
+        if isinstance(plan := protocols.resolve(spec, height, width), str):
+            spec = plan
+        else:
+            yield from plan.masks(seed, count, height, width)
+            return
     components = specs.parse(spec)
+    draws = _stream(spec, components, seed, count, height, width, names)
+    missed = 0
+    for drawn in draws:
+        mask = (np.asarray(drawn).reshape(height, width) > 0.5).astype(np.uint8)
+        missed += _misses_bounds(mask, components)
+        yield mask
+    if missed:
+        low, high = components[0].bounds
+        raise ValueError(
+            f"{missed} of {count} masks of {spec!r} missed the hole ratio "
+            f"({low:g}, {high:g}] at {height}x{width} after {MAX_TRIES} draws each; "
+            "widen the bounds or take another generator."
+        )
+
+
+def _stream(
+    spec: str,
+    components: tuple[specs.Component, ...],
+    seed: int,
+    count: int,
+    height: int,
+    width: int,
+    names: Sequence[str] | None,
+) -> Iterator[np.ndarray]:
     if not specs.is_host(spec):
         draw = _host_draw(spec, height, width)
-        masks = [draw(seed, index) for index in range(count)]
-    elif _is_folder(components):
+        return (draw(seed, index) for index in range(count))
+    if _is_folder(components):
         folder = _open(components[0])
         stream = folder.shuffled(np.random.default_rng(seed), height, width)
-        masks = list(itertools.islice(stream, count))
-    else:
-        source = HostSampler(spec)
-        masks = []
-        for index in range(count):
-            rng = np.random.default_rng((seed, index))
-            name = names[index] if names is not None else None
-            masks.append(source.draw(rng, height, width, name=name))
-    stack = np.stack([np.asarray(mask) for mask in masks]).reshape(count, height, width)
-    stack = (stack > 0.5).astype(np.uint8)
-    _check_bounds(stack, components, spec)
-    return stack, mask_hash(stack)
+        return itertools.islice(stream, count)
+    source = HostSampler(spec)
+    return (
+        source.draw(
+            np.random.default_rng((seed, index)),
+            height,
+            width,
+            name=names[index] if names is not None else None,
+        )
+        for index in range(count)
+    )
+
+
+class MaskHash:
+    """SHA-256 of the packed bits of masks that come one at a time."""
+
+    def __init__(self):
+        self._digest = hashlib.sha256()
+        self._rest = np.zeros(0, np.uint8)
+
+    def update(self, mask: np.ndarray) -> None:
+        """Adds a mask [H, W]; bits that fill no byte wait for the next."""
+        bits = np.concatenate([self._rest, (mask > 0).astype(np.uint8).ravel()])
+        whole = len(bits) // 8 * 8
+        self._digest.update(np.packbits(bits[:whole]).tobytes())
+        self._rest = bits[whole:]
+
+    def hexdigest(self) -> str:
+        """The hash of all masks so far."""
+        digest = self._digest.copy()
+        digest.update(np.packbits(self._rest).tobytes())
+        return digest.hexdigest()
 
 
 def mask_hash(masks: np.ndarray) -> str:
     """SHA-256 of the packed bits of masks [N, H, W]."""
-    return hashlib.sha256(np.packbits(masks > 0).tobytes()).hexdigest()
+    found = MaskHash()
+    for mask in masks:
+        found.update(mask)
+    return found.hexdigest()
 
 
 def host_sampler(spec: str) -> "HostSampler | MaskFolder":
@@ -185,16 +256,9 @@ def _cpu():
         return None
 
 
-def _check_bounds(masks: np.ndarray, components, spec: str) -> None:
-    """Raises if a set with a single bounded component left its bounds."""
+def _misses_bounds(mask: np.ndarray, components: tuple[specs.Component, ...]) -> bool:
+    """Whether a mask of a SPEC with one bounded component left its bounds."""
     if len(components) > 1 or not components[0].bounds:
-        return
+        return False
     low, high = components[0].bounds
-    ratios = masks.mean((1, 2))
-    missed = int(np.sum((ratios <= low) | (ratios > high)))
-    if missed:
-        raise ValueError(
-            f"{missed} of {len(masks)} masks of {spec!r} missed the hole ratio "
-            f"({low:g}, {high:g}] at {masks.shape[1]}x{masks.shape[2]} after "
-            f"{MAX_TRIES} draws each; widen the bounds or take another generator."
-        )
+    return not low < mask.mean() <= high

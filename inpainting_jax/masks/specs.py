@@ -42,6 +42,7 @@ MASKS = Registry(
         "brush": "inpainting_jax.masks.free_form:brush",
         "irregular": "inpainting_jax.masks.shapes:irregular",
         "pattern": "inpainting_jax.masks.regions:pattern",
+        "lama": "inpainting_jax.masks.large_masks:lama",
     },
 )
 

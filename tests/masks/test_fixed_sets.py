@@ -24,6 +24,7 @@ HASHES = {
     "deepfill": "bcb46bfffc3951c7",
     "brush": "6a9dece0dc55085a",
     "irregular": "f49173836001bf18",
+    "lama": "74b6ba6fc9a94ced",
     "pattern": "e424d58b7d92c4b7",
 }
 
