@@ -19,7 +19,7 @@ LAYERS = [
     {"training", "demo", "study", "benchmarks"},
     {"evaluation"},
     {"converters"},
-    {"methods"},
+    {"methods", "style"},
     {"data", "metrics", "losses"},
     {"features", "masks", "layers"},
     {
