@@ -2,10 +2,13 @@
 
 python -m launch.benchmark --suite=patchmatch --output=runs/benchmark \
     --data=folder:/path/to/unseen/photographs
+python -m launch.benchmark --suite=spg_net --output=runs/benchmark_spg --count=202 \
+    --data=tfds_dir:data/streets:validation --weights=runs/spg_net
 
 Exit status 2 on wrong use.
 """
 
+import inspect
 import sys
 
 from absl import app, flags, logging
@@ -18,6 +21,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder of report.json and table.m
 _DATA = flags.DEFINE_multi_string("data", [], "Data SPEC of further pictures.")
 _COUNT = flags.DEFINE_integer("count", 12, "Pictures of each --data.", lower_bound=1)
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Timed rounds.", lower_bound=1)
+_WEIGHTS = flags.DEFINE_multi_string("weights", [], "Runs, for suites that want them.")
 flags.mark_flags_as_required(["suite", "output"])
 
 
@@ -27,11 +31,16 @@ def main(argv: list[str]) -> int:
     try:
         if argv[1:]:
             raise ValueError(f"unexpected arguments: {' '.join(argv[1:])}")
-        SUITES[_SUITE.value](
+        extra = {"weights": _WEIGHTS.value} if _WEIGHTS.value else {}
+        suite = SUITES[_SUITE.value]
+        if extra and "weights" not in inspect.signature(suite).parameters:
+            raise ValueError(f"the suite {_SUITE.value} takes no --weights")
+        suite(
             output=_OUTPUT.value,
             data=_DATA.value,
             count=_COUNT.value,
             repeats=_REPEATS.value,
+            **extra,
         )
     except (ValueError, OSError) as error:
         print(f"benchmark: {error}", file=sys.stderr)

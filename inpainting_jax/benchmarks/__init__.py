@@ -1,14 +1,18 @@
 """Reproducible measurements behind the tables in `docs/`; one module per suite.
 
 A suite is a function `run(*, output, data, count, repeats)` that writes `report.json`
-and `table.md` into the folder `output`.
+and `table.md` into the folder `output`; one that measures trained weights also takes
+`weights`, a sequence of paths.
 """
 
 from inpainting_jax.registry import Registry
 
 SUITES = Registry(
     "benchmark suite",
-    {"patchmatch": "inpainting_jax.benchmarks.patchmatch:run"},
+    {
+        "patchmatch": "inpainting_jax.benchmarks.patchmatch:run",
+        "spg_net": "inpainting_jax.benchmarks.spg_net:run",
+    },
 )
 
 __all__ = ["SUITES"]

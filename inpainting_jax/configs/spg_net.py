@@ -150,7 +150,7 @@ def _shrink_to_laptop(config: ConfigDict) -> None:
     config.model.classes = 12
     config.model.width = 12
     config.model.depth = 3
-    config.model.dilations = (1, 2, 4, 1)
+    config.model.dilations = (1, 2, 4)
     config.model.discriminator_width = 8
     config.model.scales = 2
     config.model.features = "none"
@@ -158,7 +158,7 @@ def _shrink_to_laptop(config: ConfigDict) -> None:
     config.model.hole_weight = 4.0
     config.model.segmenter_width = 12
     config.model.segmenter_stride = 8
-    config.model.segmenter_rates = (1, 2, 4)
+    config.model.segmenter_rates = (2, 4)
     alone = {"label_ce": 1.0, "image_l1": 1.0}
     judged = {"label_adversarial": 0.01, "label_matching": 0.1}
     judged |= {"image_adversarial": 0.003, "image_matching": 0.1}

@@ -31,5 +31,5 @@ def cross_entropy_loss(
         raise ValueError(f"weights {weights.shape} do not fit logits {logits.shape}")
     likelihood = jax.nn.log_softmax(logits.astype(jnp.float32))
     entropy = -(jax.lax.stop_gradient(target) * likelihood).sum(-1, keepdims=True)
-    count = (weights > 0).sum(axis=(1, 2, 3))
-    return (entropy * weights).sum(axis=(1, 2, 3)) / jnp.maximum(count, 1)
+    count = (weights > 0).astype(jnp.float32).sum(axis=(1, 2, 3))
+    return (entropy * weights).sum(axis=(1, 2, 3)) / jnp.maximum(count, 1.0)

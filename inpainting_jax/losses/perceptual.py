@@ -46,7 +46,8 @@ def perceptual_loss(
         values = difference**2 if squared else jnp.abs(difference)
         if mask is not None:
             # Far below the share of a cell that one pixel has, above rounding.
-            values = values * (resize_area(mask, *values.shape[1:3]) > 1e-6)
+            counts = resize_area(mask, *values.shape[1:3]) > 1e-6
+            values = jnp.where(counts, values, 0.0)
         return values.mean(axis=(1, 2, 3))
 
     return sum_over_layers(distance, features, target, layer_weights)

@@ -115,6 +115,22 @@ def test_procedural_pictures_follow_from_their_number():
         validation[len(validation)]
 
 
+def test_procedural_pictures_know_their_textures():
+    """Five kinds; a step from one to another is a step of the picture more often."""
+    kinds, steps, others = set(), [], []
+    for index in range(12):
+        sample = open_source("procedural", "train")[index]
+        labels = sample["label_map"]
+        assert labels.shape == (128, 128) and labels.dtype == np.uint8
+        kinds |= set(np.unique(labels))
+        change = np.abs(np.diff(sample["image"].astype(int), axis=1)).mean(axis=-1)
+        edge = np.diff(labels.astype(int), axis=1) != 0
+        steps.append(change[edge].mean() if edge.any() else np.nan)
+        others.append(change[~edge].mean())
+    assert kinds == set(range(5))
+    assert np.nanmean(steps) > 2 * np.mean(others)
+
+
 @pytest.mark.parametrize("spec", ["photos", "procedural", "folder"])
 def test_sources_travel_to_other_processes(spec, folder):
     source = open_source(f"folder:{folder}" if spec == "folder" else spec)

@@ -84,20 +84,27 @@ def test_gradients_are_clipped_before_the_optimizer():
     assert first_update(spec) == pytest.approx(-0.5)  # norm of four twos is 4
 
 
-def test_a_schedule_counts_updates():
+@pytest.mark.parametrize(
+    ("kind", "boundaries", "scales", "rates"),
+    [
+        ("piecewise", (2,), (0.1,), [1, 1, 0.1, 0.1]),
+        ("piecewise_linear", (1, 3), (1.0, 0.5), [1, 1, 0.75, 0.5, 0.5]),
+    ],
+)
+def test_a_schedule_counts_updates(kind, boundaries, scales, rates):
     rate = {
-        "schedule": "piecewise",
+        "schedule": kind,
         "init_value": 1.0,
-        "boundaries": (2,),
-        "scales": (0.1,),
+        "boundaries": boundaries,
+        "scales": scales,
     }
     optimizer = build_optimizer({"name": "sgd", "learning_rate": rate})
     state = optimizer.init(jnp.ones(()))
     seen = []
-    for _ in range(4):
+    for _ in rates:
         update, state = optimizer.update(jnp.ones(()), state)
         seen.append(-float(update))
-    assert seen == pytest.approx([1, 1, 0.1, 0.1])
+    assert seen == pytest.approx(rates)
 
 
 def test_rate_and_clipping_do_not_change_the_shape_of_the_state():

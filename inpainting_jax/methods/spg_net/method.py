@@ -167,7 +167,8 @@ def build(
         the discriminator sees it, [0, 1).
       hole_weight: of `label_ce` and `image_l1` in the hole, relative to the known
         pixels; > 0.
-      void_class: class of pixels that belong to none; cross-entropies leave it out; -1 = none.
+      void_class: class of pixels that belong to none, which cross-entropies leave out;
+        -1 = there is none.
       segmenter_width: see `features.segmenter.Segmenter`, as the next two.
       segmenter_rates: see there.
       segmenter_stride: see there.
