@@ -19,7 +19,8 @@ text, number, enum = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_enu
 names = flags.DEFINE_list
 names("methods", None, "Names, or LABEL=METHOD, with commas between.", required=True)
 names("weights", [], "LABEL=WEIGHTS pairs: shipped name, .safetensors, or workdir.")
-names("metrics", None, "Of inpainting_jax.metrics.METRICS; all that fit by default.")
+names("metrics", None, "Of metrics.METRICS and SET_METRICS, or standard.")
+text("inception", None, "File of FID's weights, for fid_torch, fid_clean, fid_tf.")
 text("data", "photos", "Data SPEC, see README; validation images unless it says.")
 text("masks", "irregular", "Mask SPEC, see README.")
 text(
@@ -32,6 +33,7 @@ number("seed", 0, "Of the holes, the methods and the intervals.", lower_bound=0)
 enum("fit", "crop", ["crop", "resize"], "Centre square, or the whole image squashed.")
 enum("strategy", "auto", strategies.STRATEGIES, "What the methods get to see.")
 enum("blend", "none", blending.BLENDS, "How the hole meets its surroundings.")
+flags.DEFINE_bool("keep_images", False, "Write all images, as launch.study takes them.")
 flags.DEFINE_bool("overwrite", False, "Forget what the folder holds.")
 flags.DEFINE_bool("progress", True, "Draw a progress bar.")
 

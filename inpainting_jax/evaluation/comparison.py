@@ -4,11 +4,11 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-from inpainting_jax.data import eval_images, open_source
+from inpainting_jax.data import open_source
 from inpainting_jax.evaluation.evaluate import evaluate_inpainters
 from inpainting_jax.evaluation.predict import load
 from inpainting_jax.evaluation.report import REFERENCES, Report
-from inpainting_jax.evaluation.sets import build_set
+from inpainting_jax.evaluation.sets import SourceImages, build_set
 from inpainting_jax.methods import METHODS
 
 VIEWS = {
@@ -26,12 +26,14 @@ def compare(
     *,
     weights: Sequence[str] = (),
     metrics: Sequence[str] | None = None,
+    inception: str | None = None,
     image_size: int = 256,
     count: int = 100,
     seed: int = 0,
     fit: str = "crop",
     strategy: str = "auto",
     blend: str = "none",
+    keep_images: bool = False,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Report:
@@ -43,13 +45,16 @@ def compare(
       masks: mask SPEC.
       output: folder.
       weights: `LABEL=WEIGHTS`, for methods that do not take the shipped ones.
-      metrics: names of `metrics.METRICS`; None: all that fit the size.
+      metrics: names of `metrics.METRICS` and `SET_METRICS`, or `standard`; None: all
+        per image that fit the size and need no weights.
+      inception: file of FID's weights, for metrics on it.
       image_size: side of the images, pixels.
       count: how many images, spread evenly over the source; fewer if it holds fewer.
       seed: of the holes, the methods and the intervals.
       fit: `crop` (centre square) or `resize` (the whole image, squashed).
       strategy: see `Inpainter`.
       blend: see `Inpainter`.
+      keep_images: see `evaluate_inpainters`.
       overwrite: forgets what the folder holds.
       progress: whether to draw bars.
 
@@ -59,7 +64,7 @@ def compare(
     """
     rows = parse_methods(methods)
     files = _parse_weights(weights, rows)
-    images = eval_images(open_source(data), image_size, count, fit=fit)
+    images = SourceImages(open_source(data), image_size, count, fit=fit)
     chosen = build_set(images, masks, seed=seed, data=data, preprocessing=VIEWS[fit])
     return evaluate_inpainters(
         {label: load(method, files.get(label)) for label, method in rows.items()},
@@ -69,6 +74,8 @@ def compare(
         blend=blend,
         seed=seed,
         metrics=metrics,
+        inception=inception,
+        keep_images=keep_images,
         overwrite=overwrite,
         progress=progress,
     )

@@ -8,22 +8,19 @@ has measured is read back, not computed again. Two rows frame every table: `mean
 import hashlib
 import os
 import pathlib
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
-from inpainting_jax.evaluation import report, sheets
+from inpainting_jax.evaluation import report_files, set_scores, sheets
+from inpainting_jax.evaluation.measuring import Inpaint, Measurement
 from inpainting_jax.evaluation.report import MethodResult, Report
-from inpainting_jax.evaluation.scores import batch_size, choose_metrics, columns, score
 from inpainting_jax.evaluation.sets import EvaluationSet
+from inpainting_jax.features import pooled_network
+from inpainting_jax.metrics import SET_METRICS
 from inpainting_jax.version import __version__
-
-Inpaint = Callable[..., np.ndarray]
-"""`(image, mask, *, seed, strategy, blend) -> image`: an `Inpainter`, or the like."""
 
 
 def evaluate_inpainters(
@@ -35,10 +32,12 @@ def evaluate_inpainters(
     blend: str = "none",
     seed: int = 0,
     metrics: Sequence[str] | None = None,
+    inception: str | None = None,
+    keep_images: bool = False,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Report:
-    """Completes, measures, and writes report.json, tables, per_image.csv, samples.png.
+    """Completes, measures, and writes the report, its tables, samples and cases.
 
     Args:
       inpainters: by the name of their row.
@@ -48,38 +47,47 @@ def evaluate_inpainters(
       strategy: see `Inpainter`.
       blend: see `Inpainter`.
       seed: of the methods, and of the resamples.
-      metrics: see `choose_metrics`.
+      metrics: see `set_scores.choose`.
+      inception: file of FID's weights, for metrics on it.
+      keep_images: also writes all originals, masks and completed images as PNG, into
+        OUTPUT/images, as `launch.study` takes them.
       overwrite: forgets what the folder holds.
       progress: whether to draw a bar.
 
     Raises:
       ValueError: no methods; the folder holds a report on other images, holes or
-        metrics; a metric is unknown or too large for the images.
+        metrics; a metric is unknown, or not for so small or so few images.
       RuntimeError: a method changed known pixels, or the self-test failed.
     """
     if not inpainters:
         raise ValueError("no methods to evaluate; name at least one (--methods=a,b).")
-    height, width = evaluation_set.images.shape[1:3]
-    names = choose_metrics(height, width, metrics)
-    output = pathlib.Path(output)
-    results = {}
-    if not overwrite:
-        results = report.read_results(output, evaluation_set, columns(names))
+    size, count = evaluation_set.size, len(evaluation_set)
+    each, sets = set_scores.choose(size, count, metrics)
+    used = dict.fromkeys(SET_METRICS[name].network for name in sets)
+    work = Measurement(
+        evaluation_set,
+        pathlib.Path(output),
+        each,
+        sets,
+        {name: pooled_network(name, inception) for name in used},
+        seed,
+        keep_images,
+        progress,
+    )
+    results = {} if overwrite else work.earlier()
     rows = {**inpainters, "mean_fill": mean_fill, "ground_truth": None}
     for name, inpainter in rows.items():
         identity = identify(inpainter, strategy=strategy, blend=blend, seed=seed)
         known = results.get(name)
-        if known and known.identity == identity and sheets.has_samples(output, name):
+        if known and known.identity == identity and work.has_pictures(name):
             continue
-        results[name] = _measure(
-            name, inpainter, evaluation_set, names, identity, output, progress
-        )
+        results[name] = work.measure(name, inpainter, identity)
     _self_test(results["ground_truth"])
     order = [*inpainters, *(n for n in results if n not in rows)]
     order += ["mean_fill", "ground_truth"]
-    done = Report(evaluation_set, names, {name: results[name] for name in order}, seed)
-    report.write(done, output)
-    sheets.write_sheet(output, evaluation_set, order[:-1])
+    done = work.gather({name: results[name] for name in order})
+    report_files.write(done, work.output)
+    sheets.write_sheet(work.output, evaluation_set, order[:-1])
     return done
 
 
@@ -119,63 +127,6 @@ def weights_hash(variables: Mapping[str, Any]) -> str:
         name = f"{jax.tree_util.keystr(path)}{array.shape}{array.dtype}"
         digest.update(name.encode() + array.tobytes())
     return digest.hexdigest()
-
-
-def complete(
-    name: str,
-    inpainter: Inpaint,
-    evaluation_set: EvaluationSet,
-    settings: Mapping[str, Any],
-    *,
-    progress: bool = False,
-) -> np.ndarray:
-    """[N, H, W, 3] uint8 completed images; the method sees black in the holes.
-
-    Raises:
-      RuntimeError: if known pixels changed.
-    """
-    truth, holes = evaluation_set.images, evaluation_set.holes[..., None]
-    completed = np.empty_like(truth)
-    step = batch_size(*truth.shape[1:3])
-    with tqdm(total=len(truth), desc=name, unit="image", disable=not progress) as bar:
-        for first in range(0, len(truth), step):
-            part = slice(first, first + step)
-            image = np.where(holes[part] > 0, 0, truth[part]).astype(np.uint8)
-            filled = np.asarray(inpainter(image, holes[part], **settings))
-            changed = (filled != image) & (holes[part] == 0)
-            if filled.dtype != np.uint8 or changed.any():
-                raise RuntimeError(
-                    f"{name} changed {int(changed.sum())} known values in images "
-                    f"{first} to {first + len(image) - 1}; a method must return known "
-                    "pixels as they are (is its mask inverted?)."
-                )
-            completed[part] = filled
-            bar.update(len(image))
-    return completed
-
-
-def _measure(
-    name: str,
-    inpainter: Inpaint | None,
-    evaluation_set: EvaluationSet,
-    names: tuple[str, ...],
-    identity: dict[str, Any],
-    output: pathlib.Path,
-    progress: bool,
-) -> MethodResult:
-    """Completes (None: takes the originals), scores, and keeps samples."""
-    settings = {k: identity[k] for k in ("strategy", "blend", "seed") if k in identity}
-    start = time.perf_counter()
-    if inpainter is None:
-        completed = evaluation_set.images
-    else:
-        completed = complete(
-            name, inpainter, evaluation_set, settings, progress=progress
-        )
-    seconds = (time.perf_counter() - start) / len(completed)
-    values = score(completed, evaluation_set.images, evaluation_set.holes, names)
-    sheets.write_samples(output, name, completed)
-    return MethodResult(identity, report.as_written(values), seconds)
 
 
 def _self_test(result: MethodResult) -> None:

@@ -1,39 +1,27 @@
-"""A report on disk: report.json, per_image.csv, table.csv, table.md.
+"""Results of several methods on one set, and what follows from them.
 
-Everything derives from per_image.csv, where numbers have nine digits; a later run reads
-them back. Apart from `created` and the timings, two runs write the same bytes.
+Every table and every plot derives from the values per image, and from the values of
+whole sets with their replicates.
 """
 
-import csv
 import dataclasses
-import datetime
-import importlib.metadata
-import io
-import json
 import math
-import os
-import pathlib
-import platform
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from inpainting_jax.evaluation import statistics
 from inpainting_jax.evaluation.scores import columns
-from inpainting_jax.evaluation.sets import EvaluationSet, describe_holes
-from inpainting_jax.evaluation.tables import markdown
 from inpainting_jax.masks import BUCKETS, OTHER
-from inpainting_jax.metrics import METRICS
+from inpainting_jax.metrics import METRICS, SET_METRICS
 from inpainting_jax.metrics.pixel import MIN_SQUARE
-from inpainting_jax.version import __version__
 
-SCHEMA = 1
 REFERENCES = ("mean_fill", "ground_truth")
 """Rows that frame a table and do not compete."""
 
-_HOLE_COLUMNS = ("ratio", "radius", "bucket", "border")
+SetRows = dict[str, dict[str, dict[str, Any]]]
+"""`{group: {column: {n, value, lo, hi, ...}}}` of one method."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +32,13 @@ class MethodResult:
       identity: method, weights, settings: equal identities give equal values.
       values: [N] by column, as they are written.
       seconds: per image, completion alone, compilation included.
+      sets: of the set metrics, as they are written.
     """
 
     identity: dict[str, Any]
     values: dict[str, np.ndarray]
     seconds: float
+    sets: SetRows = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,38 +46,42 @@ class Report:
     """Results of several methods on one set.
 
     Attributes:
-      evaluation_set: images and holes.
-      metrics: names, without regions.
+      described: the entries `data` and `masks` (`sets.describe_set`).
+      names: of the N images.
+      facts: of the N holes, see `sets.HOLE_FACTS`.
+      metrics: names of `METRICS`, without regions.
+      set_metrics: names of `SET_METRICS`.
+      networks: `{network: {file_sha256, resize}}` of the set metrics.
       results: by name of the row.
       seed: of the resamples.
     """
 
-    evaluation_set: EvaluationSet
+    described: Mapping[str, Any]
+    names: tuple[str, ...]
+    facts: Mapping[str, list]
     metrics: tuple[str, ...]
+    set_metrics: tuple[str, ...]
+    networks: Mapping[str, Mapping[str, str]]
     results: Mapping[str, MethodResult]
     seed: int
 
-    def groups(self) -> dict[str, np.ndarray]:
-        """[N] bool by group: `all`, buckets, `border`, `inner`, and their crossings."""
-        holes = describe_holes(self.evaluation_set.holes)
-        bucket = np.array(holes["bucket"])
-        border = np.array(holes["border"])
-        sides = {"border": border, "inner": ~border}
-        groups = {"all": np.ones(len(bucket), bool)}
-        groups |= {name: bucket == name for name in (*BUCKETS, OTHER)}
-        groups |= sides
-        for name in BUCKETS:
-            groups |= {f"{name}/{s}": (bucket == name) & sides[s] for s in sides}
-        return {name: chosen for name, chosen in groups.items() if chosen.any()}
+    def versions(self) -> dict[str, int]:
+        """The version of every metric."""
+        versions = {name: METRICS[name].version for name in self.metrics}
+        return versions | {n: SET_METRICS[n].version for n in self.set_metrics}
+
+    def competitors(self) -> list[str]:
+        """The rows that are compared: all but the references."""
+        return [name for name in self.results if name not in REFERENCES]
 
     def summary(self) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
         """`{method: {group: {column: {n, mean, median, lo, hi, ...}}}}`."""
         names = columns(self.metrics)
         caps = [METRICS[name.rsplit("_", 1)[0]].cap for name in names]
         caps = np.array([np.nan if cap is None else cap for cap in caps])
-        table = np.stack([self._table(method) for method in self.results], axis=1)
+        table = np.stack([self.table(method) for method in self.results], axis=1)
         summary = {method: {} for method in self.results}
-        for group, chosen in self.groups().items():
+        for group, chosen in groups(self.facts).items():
             part = table[chosen]
             flat = part.reshape(len(part), -1)  # one set of resamples for all methods
             caps_of_all = np.tile(caps, len(self.results))
@@ -101,18 +95,50 @@ class Report:
 
     def pairs(self) -> list[dict[str, Any]]:
         """Paired comparisons of all methods but the references."""
+        better = self.directions()
+        tables = {method: self.table(method) for method in self.competitors()}
         names = columns(self.metrics)
-        better = {
-            name: METRICS[name.rsplit("_", 1)[0]].higher_is_better for name in names
-        }
-        better = {name: up for name, up in better.items() if up is not None}
-        methods = [m for m in self.results if m not in REFERENCES]
-        tables = {method: self._table(method) for method in methods}
-        return statistics.compare_pairs(tables, names, better, self.seed)
+        rows = statistics.compare_pairs(tables, names, better, self.seed)
+        sets = {m: self.results[m].sets.get("all", {}) for m in tables}
+        return rows + statistics.compare_sets(sets)
 
-    def _table(self, method: str) -> np.ndarray:
+    def directions(self) -> dict[str, bool]:
+        """Whether more is better, by column, of columns that have a better end."""
+        found = {
+            name: METRICS[name.rsplit("_", 1)[0]].higher_is_better
+            for name in columns(self.metrics)
+        }
+        return {name: up for name, up in found.items() if up is not None}
+
+    def set_directions(self) -> dict[str, bool]:
+        """Whether more is better, by column of the set metrics."""
+        return {
+            column: up
+            for name in self.set_metrics
+            for column, up in zip(
+                SET_METRICS[name].columns,
+                SET_METRICS[name].higher_is_better,
+                strict=True,
+            )
+        }
+
+    def table(self, method: str) -> np.ndarray:
+        """[N, K] values of a method, in the order of `columns(metrics)`."""
         values = self.results[method].values
         return np.stack([values[name] for name in columns(self.metrics)], axis=1)
+
+
+def groups(facts: Mapping[str, list]) -> dict[str, np.ndarray]:
+    """[N] bool by group: `all`, buckets, `border`, `inner`, and their crossings."""
+    bucket = np.array(facts["bucket"])
+    border = np.array(facts["border"], bool)
+    sides = {"border": border, "inner": ~border}
+    found = {"all": np.ones(len(bucket), bool)}
+    found |= {name: bucket == name for name in (*BUCKETS, OTHER)}
+    found |= sides
+    for name in BUCKETS:
+        found |= {f"{name}/{s}": (bucket == name) & sides[s] for s in sides}
+    return {name: chosen for name, chosen in found.items() if chosen.any()}
 
 
 def _add_psnr_of_means(rows: dict[str, dict[str, Any]]) -> None:
@@ -135,155 +161,12 @@ def as_written(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def write(report: Report, output: pathlib.Path) -> None:
-    """Writes the four files of a report; each appears in full or not at all."""
-    output.mkdir(parents=True, exist_ok=True)
-    summary, pairs = report.summary(), report.pairs()
-    _replace(output / "per_image.csv", _per_image(report))
-    _replace(output / "table.csv", _long_table(summary))
-    _replace(output / "table.md", markdown(report, summary, pairs, REFERENCES))
-    document = _document(report, summary, pairs)
-    text = json.dumps(_plain(document), sort_keys=True, indent=1, allow_nan=False)
-    _replace(output / "report.json", text + "\n")
-
-
-def read_results(
-    output: pathlib.Path, evaluation_set: EvaluationSet, names: tuple[str, ...]
-) -> dict[str, MethodResult]:
-    """The results that a folder holds, by method; {} if it holds no report.
-
-    Raises:
-      ValueError: if they are on other images, holes or metrics, or damaged.
-    """
-    file = output / "report.json"
-    if not file.is_file():
-        return {}
-    remedy = "give another --output, or --overwrite to forget the earlier results"
-    try:
-        document = json.loads(file.read_text())
-        found = {
-            "images": document["data"]["images_sha256"],
-            "masks": document["masks"]["sha256"],
-            "metrics": document["columns"],
-        }
-        rows = list(csv.DictReader(io.StringIO((output / "per_image.csv").read_text())))
-    except (ValueError, KeyError, OSError) as error:
-        raise ValueError(
-            f"{file} cannot be continued ({error!r}); {remedy}."
-        ) from error
-    wanted = {
-        "images": evaluation_set.images_sha256,
-        "masks": evaluation_set.masks_sha256,
-        "metrics": list(names),
-    }
-    other = [name for name in wanted if wanted[name] != found[name]]
-    if other:
-        raise ValueError(
-            f"{output} holds a report on other {' and '.join(other)}, whose numbers "
-            f"cannot stand beside these; {remedy}."
-        )
-    results = {}
-    for method, identity in document["methods"].items():
-        own = [row for row in rows if row["method"] == method]
-        if len(own) != len(evaluation_set):
-            raise ValueError(
-                f"{output}/per_image.csv lacks rows of {method}; {remedy}."
-            )
-        values = {
-            name: np.array([float(row[name] or "nan") for row in own]) for name in names
-        }
-        seconds = document["seconds_per_image"][method]
-        results[method] = MethodResult(identity, values, seconds)
-    return results
-
-
-def _document(report: Report, summary, pairs) -> dict[str, Any]:
-    chosen, count = report.evaluation_set, len(report.evaluation_set)
-    versions = ("jax", "jaxlib", "numpy", "pillow", "opencv-python-headless")
-    return {
-        "schema": SCHEMA,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seconds_per_image": {n: r.seconds for n, r in report.results.items()},
-        "code": {"version": __version__},
-        "machine": {
-            "platform": platform.platform(),
-            "device": jax.devices()[0].device_kind,
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in versions},
-        },
-        "data": {
-            "spec": chosen.data,
-            "n": count,
-            "size": list(chosen.images.shape[1:3]),
-            "preprocessing": chosen.preprocessing,
-            "images_sha256": chosen.images_sha256,
-        },
-        "masks": {
-            "spec": chosen.masks,
-            "seed": chosen.seed,
-            "sha256": chosen.masks_sha256,
-            "mean_ratio": float(chosen.holes.mean()),
-            "n_empty": int(np.sum(~chosen.holes.any((1, 2)))),
-            "buckets": list(BUCKETS),
-            "border_rule": "hole nearer than 50/512 of the side to the edge",
-        },
-        "methods": {name: r.identity for name, r in report.results.items()},
-        "columns": list(columns(report.metrics)),
-        "quantised": True,
-        "region_rule": "composite: known pixels are those of the source",
-        "bootstrap": {"resamples": statistics.RESAMPLES, "seed": report.seed},
-        "metrics": summary,
-        "pairs": pairs,
-        "per_image": "per_image.csv",
-    }
-
-
-def _per_image(report: Report) -> str:
-    holes = describe_holes(report.evaluation_set.holes)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = columns(report.metrics)
-    writer.writerow(["method", "id", "name", *_HOLE_COLUMNS, *names])
-    for method, result in report.results.items():
-        for index, name in enumerate(report.evaluation_set.names):
-            hole = (holes[column][index] for column in _HOLE_COLUMNS)
-            values = (result.values[column][index] for column in names)
-            cells = [_cell(value) for value in (*hole, *values)]
-            writer.writerow([method, index, name, *cells])
-    return text.getvalue()
-
-
-def _long_table(summary) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    fields = ("n", "mean", "median", "lo", "hi", "n_capped", "n_empty")
-    writer.writerow(["method", "group", "metric", *fields])
-    for method, groups in summary.items():
-        for group, metrics in groups.items():
-            for metric, row in metrics.items():
-                cells = [_cell(row[field], digits=6) for field in fields]
-                writer.writerow([method, group, metric, *cells])
-    return text.getvalue()
-
-
-def _cell(value: Any, digits: int = 9) -> str:
-    if isinstance(value, float | np.floating):
-        return "" if math.isnan(value) else f"{value:.{digits}g}"
-    return str(value)
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON types only: six digits, null for what is not a number."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, float | np.floating):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -7,6 +7,7 @@ from inpainting_jax.evaluation import statistics
 from inpainting_jax.masks import BUCKETS, OTHER
 from inpainting_jax.metrics import METRICS
 
+_IN_PAIRS = ("psnr_hole", "ssim_hole", "l1_hole", "lpips_alex_hole", "fd_efflite0")
 _HEADS = {"hole": "Inside the hole", "image": "Whole image"}
 
 
@@ -19,15 +20,15 @@ def markdown(report, summary, pairs, references: tuple[str, ...]) -> str:
       pairs: its `pairs()`.
       references: rows that are never the best.
     """
-    chosen = report.evaluation_set
-    height, width = chosen.images.shape[1:3]
+    data, masks = report.described["data"], report.described["masks"]
+    height, width = data["size"]
     lines = [
         "# Evaluation",
         "",
-        f"{len(chosen)} images of {height}x{width} (`{chosen.data}`, sha256 "
-        f"`{chosen.images_sha256[:12]}`), masks `{chosen.masks}`, seed {chosen.seed} "
-        f"(sha256 `{chosen.masks_sha256[:12]}`, mean hole ratio "
-        f"{chosen.holes.mean():.3f}). Mean over images and 95 % bootstrap interval; ↑ "
+        f"{data['n']} images of {height}x{width} (`{data['spec']}`, sha256 "
+        f"`{data['images_sha256'][:12]}`), masks `{masks['spec']}`, seed "
+        f"{masks['seed']} (sha256 `{masks['sha256'][:12]}`, mean hole ratio "
+        f"{masks['mean_ratio']:.3f}). Mean over images and 95 % bootstrap interval; ↑ "
         "higher is better, ↓ lower is better; the best mean is bold.",
     ]
     for region, head in _HEADS.items():
@@ -39,6 +40,7 @@ def markdown(report, summary, pairs, references: tuple[str, ...]) -> str:
                 "",
                 *_region_table(summary, names, region, references),
             ]
+    lines += _set_tables(report, references)
     lines += _bucket_tables(report, summary, references)
     lines += _pair_table(pairs)
     return "\n".join(lines) + "\n"
@@ -84,17 +86,66 @@ def _bucket_tables(report, summary, references) -> list[str]:
     return lines
 
 
+def _set_tables(report, references) -> list[str]:
+    """Metrics of whole sets by method, for every group that is large enough."""
+    directions = report.set_directions()
+    groups = dict.fromkeys(g for r in report.results.values() for g in r.sets)
+    order = ["all", *(b for b in (*BUCKETS, OTHER, "border", "inner") if b in groups)]
+    lines = []
+    for group in (g for g in order if g in groups):
+        rows = {m: r.sets.get(group, {}) for m, r in report.results.items()}
+        count = next(iter(next(iter(rows.values())).values()))["n"]
+        head = "" if group == "all" else f", {group}"
+        lines += ["", f"## Whole sets{head} (n={count})", ""]
+        if group == "all":
+            lines += [_SET_NOTE, ""]
+        heads = [f"{c} {'↑' if up else '↓'}" for c, up in directions.items()]
+        lines += [_row("method", heads), _row("---", ["---:"] * len(heads))]
+        for method, row in rows.items():
+            cells = [
+                _bold(
+                    _set_cell(row[c]),
+                    method in _best_of_sets(rows, c, directions[c], references),
+                )
+                for c in directions
+            ]
+            lines.append(_row(method, cells))
+    return lines
+
+
+_SET_NOTE = (
+    "Reference are the originals of the same images. Intervals: jackknife over "
+    "groups of images. Values of other n, or other images, do not compare."
+)
+
+
+def _best_of_sets(rows, column: str, higher: bool, references) -> set[str]:
+    values = {m: row[column]["value"] for m, row in rows.items() if m not in references}
+    if len(values) < 2:
+        return set()
+    best = max(values.values()) if higher else min(values.values())
+    return {method for method, value in values.items() if value == best}
+
+
+def _set_cell(row: dict[str, Any]) -> str:
+    text = f"{row['value']:.4g}"
+    if row["lo"] is not None:
+        text += f" [{row['lo']:.4g}, {row['hi']:.4g}]"
+    if "null" in row:
+        text += f" (null {row['null']:.2f})"
+    return text + (" uninformative" if row.get("uninformative") else "")
+
+
 def _pair_table(pairs: list[dict[str, Any]]) -> list[str]:
     """Differences inside the hole that pairs of methods show."""
-    shown = [
-        row for row in pairs if row["metric"] in ("psnr_hole", "ssim_hole", "l1_hole")
-    ]
+    shown = [row for row in pairs if row["metric"] in _IN_PAIRS]
     if not shown:
         return []
     lines = ["", "## Pairs", ""]
     lines += [
         "Mean of a - b on identical images, 95 % bootstrap interval, share of images "
-        "on which a is better, p of a sign-flip test after Holm's correction.",
+        "on which a is better, p of a sign-flip test after Holm's correction. A "
+        "difference counts if its interval excludes 0.",
         "",
     ]
     heads = ["b", "metric", "a - b", "a wins", "p"]
@@ -102,7 +153,8 @@ def _pair_table(pairs: list[dict[str, Any]]) -> list[str]:
     for row in shown:
         low, high = (_number(row[k], "") for k in ("lo", "hi"))
         difference = f"{_number(row['difference'], '')} [{low}, {high}]"
-        cells = [row["b"], row["metric"], difference, f"{row['wins']:.0%}"]
+        wins = "-" if math.isnan(row["wins"]) else f"{row['wins']:.0%}"
+        cells = [row["b"], row["metric"], difference, wins]
         lines.append(_row(row["a"], [*cells, f"{row['p_holm']:.2g}"]))
     return lines
 
