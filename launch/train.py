@@ -28,6 +28,7 @@ _DISTRIBUTED = flags.DEFINE_enum(
 _CACHE = flags.DEFINE_string(
     "compilation_cache", "auto", "auto (a folder of the user), off, or a folder."
 )
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only tell work, memory, largest batch.")
 flags.mark_flags_as_required(["config", "workdir"])
 
 
@@ -39,10 +40,13 @@ def main(argv: list[str]) -> int:
     runtime.join_cluster(_DISTRIBUTED.value)
     runtime.use_compilation_cache(_CACHE.value)
     # Imported late: nothing may touch a device before the processes have joined.
-    from inpainting_jax.training.loop import train
+    from inpainting_jax.training import dry_run, loop
 
     try:
-        train(_CONFIG.value, _WORKDIR.value, init_from=_INIT_FROM.value)
+        if _DRY_RUN.value:
+            print(dry_run.estimate(_CONFIG.value))
+            return 0
+        loop.train(_CONFIG.value, _WORKDIR.value, init_from=_INIT_FROM.value)
     except (ValueError, OSError, RuntimeError) as error:
         if not is_message(error):
             raise

@@ -34,12 +34,13 @@ class Plan:
       networks: the names that may be trained.
 
     Attributes:
+      phases: one per name of the schedule.
       total_steps: the sum over the phases.
       networks: those that any phase trains.
     """
 
     def __init__(self, config: ConfigDict, networks: Collection[str]):
-        self._phases = []
+        phases = []
         lengths = []
         for name in config.schedule:
             if name not in config.phases:
@@ -55,16 +56,17 @@ class Plan:
                     f"steps={spec.steps}, order={tuple(spec.order)}"
                 )
             weights = tuple(sorted(spec.loss_weights.to_dict().items()))
-            self._phases.append(Phase(tuple(spec.order), weights))
+            phases.append(Phase(tuple(spec.order), weights))
             lengths.append(spec.steps)
+        self.phases = tuple(phases)
         self._ends = list(itertools.accumulate(lengths))
         self.total_steps = self._ends[-1] if self._ends else 0
-        trained = [name for phase in self._phases for name in phase.order]
+        trained = [name for phase in phases for name in phase.order]
         self.networks = tuple(dict.fromkeys(trained))
 
     def at(self, step: int) -> Phase:
         """The phase of the step after `step` finished ones; step < total_steps."""
-        for phase, end in zip(self._phases, self._ends, strict=True):
+        for phase, end in zip(self.phases, self._ends, strict=True):
             if step < end:
                 return phase
         raise ValueError(f"step {step} lies beyond the last, {self.total_steps - 1}")

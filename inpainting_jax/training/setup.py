@@ -44,29 +44,7 @@ def set_up(
     config: ConfigDict, workdir: str | os.PathLike, method: Method | None = None
 ) -> Run:
     """Builds everything that can be wrong before any time is spent on training."""
-    if "://" in str(workdir):
-        raise ValueError(
-            f"workdir {workdir} is no folder; mount the bucket (gcsfuse, for one) and "
-            "give the path under which every host sees it"
-        )
-    method = method or build_method(config)
-    if not method.objectives:
-        raise ValueError(f"{method.name} has nothing to train: use it as it is")
-    _check_guide(config.data.guide, method)
-    for kind in ("optimizers", "ema"):
-        for name in config[kind]:
-            if name not in method.networks:
-                raise UnknownNameError(f"network in {kind}", name, method.networks)
-    mode = best_mode(config.evaluation.best)
-    plan = Plan(config, method.objectives)
-    step = Step(
-        method=method,
-        optimizers=_build_optimizers(config, plan.networks),
-        prepare=_build_prepare(config),
-        ema=config.ema.to_dict(),
-        fresh_batches=config.fresh_batches,
-    )
-    runner = parallel.make_runner(config.parallel, step)
+    method, plan, step, runner = build_step(config, method)
     local_batch = parallel.check_batch_size(config.batch_size, runner.mesh)
     return Run(
         config=config,
@@ -81,9 +59,33 @@ def set_up(
             keep_latest=config.keep_latest,
             keep_every=config.keep_every,
             best=config.evaluation.best if config.evaluation.every else "",
-            best_mode=mode,
+            best_mode=best_mode(config.evaluation.best),
         ),
     )
+
+
+def build_step(
+    config: ConfigDict, method: Method | None = None
+) -> tuple[Method, Plan, Step, parallel.Runner]:
+    """What is trained, when, by which step, and how that runs; touches no file."""
+    method = method or build_method(config)
+    if not method.objectives:
+        raise ValueError(f"{method.name} has nothing to train: use it as it is")
+    _check_guide(config.data.guide, method)
+    for kind in ("optimizers", "ema"):
+        for name in config[kind]:
+            if name not in method.networks:
+                raise UnknownNameError(f"network in {kind}", name, method.networks)
+    best_mode(config.evaluation.best)  # raises for an unknown metric
+    plan = Plan(config, method.objectives)
+    step = Step(
+        method=method,
+        optimizers=_build_optimizers(config, plan.networks),
+        prepare=_build_prepare(config),
+        ema=config.ema.to_dict(),
+        fresh_batches=config.fresh_batches,
+    )
+    return method, plan, step, parallel.make_runner(config.parallel, step)
 
 
 def _check_guide(guide: str, method: Method) -> None:
@@ -146,12 +148,7 @@ def first_state(run: Run, init_from: str) -> tuple[TrainState, str]:
     """The state to go on from, as global arrays, and a phrase that says where from."""
     config, mesh = run.config, run.runner.mesh
     whole = parallel.replicated(mesh)
-    create = functools.partial(
-        create_state,
-        init=lambda key: run.method.init(key, _example_batch(run)),
-        optimizers=run.step.optimizers,
-        ema=tuple(config.ema),
-    )
+    create = state_builder(config, run.method, run.step)
     key = jax.random.key(config.seed)
     latest = run.checkpoints.latest_step()
     if latest is None:
@@ -233,16 +230,27 @@ def describe(run: Run, state: TrainState, origin: str) -> str:
     )
 
 
-def _example_batch(run: Run) -> dict[str, Any]:
-    """A batch of one blank image, for its shapes."""
-    side = run.config.data.image_size
-    raw = {
-        "image": np.zeros((1, side, side, 3), np.uint8),
-        "index": np.zeros(1, np.uint32),
-    }
-    if masks.is_host(run.config.masks):
-        raw["mask"] = np.zeros((1, side, side, 1), np.uint8)
-    if run.config.data.guide == "labels":
-        raw["guide"] = np.zeros((1, side, side, 1), np.uint8)
-    raw = jax.tree.map(jnp.asarray, raw)
-    return run.step.prepare(jax.random.key(0), raw)
+def state_builder(config: ConfigDict, method: Method, step: Step):
+    """Key -> a fresh `TrainState` of the run."""
+
+    def init(key):
+        raw = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), raw_shapes(config, count=1)
+        )
+        return method.init(key, step.prepare(jax.random.key(0), raw))
+
+    return functools.partial(
+        create_state, init=init, optimizers=step.optimizers, ema=tuple(config.ema)
+    )
+
+
+def raw_shapes(config: ConfigDict, *, count: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and types of a batch of `count` images as the reader delivers them."""
+    side = config.data.image_size
+    shapes = {"image": (count, side, side, 3)}
+    if masks.is_host(config.masks):
+        shapes["mask"] = (count, side, side, 1)
+    if config.data.guide == "labels":
+        shapes["guide"] = (count, side, side, 1)
+    raw = {name: jax.ShapeDtypeStruct(s, np.uint8) for name, s in shapes.items()}
+    return raw | {"index": jax.ShapeDtypeStruct((count,), np.uint32)}

@@ -1,0 +1,195 @@
+"""What a run will cost before it is begun: from the compiled steps, nothing is run.
+
+Peak memory is the compiler's own account of a step's program (arguments, results and
+temporaries on one device); the work is counted in the program before optimisation. Both
+are of the `jit` runner: `pmap` holds the same arrays.
+"""
+
+import dataclasses
+import os
+
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+from inpainting_jax.methods import Method
+from inpainting_jax.training import parallel, setup
+from inpainting_jax.training.phases import Phase
+
+_HEADROOM = 0.9  # of a device's memory; the rest is the runtime's and the reader's
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseCost:
+    """One phase's step at the config's batch size.
+
+    Attributes:
+      names: the phases that run this step.
+      flops: floating-point operations of a step, over all devices.
+      peak_bytes: memory per device while it runs.
+      largest_batch: most images over all devices, a multiple of their number, whose
+        step stays within `_HEADROOM` of a device's memory; 0 if none does.
+    """
+
+    names: tuple[str, ...]
+    flops: float
+    peak_bytes: int
+    largest_batch: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """See `estimate`.
+
+    Attributes:
+      method: its name.
+      devices: how many, and of which kind.
+      batch_size: over all devices.
+      parameters: `{network: count}`.
+      state_bytes: parameters, optimiser states and averages, on every device.
+      device_bytes: memory of one device.
+      phases: one entry per different step.
+    """
+
+    method: str
+    devices: str
+    batch_size: int
+    parameters: dict[str, int]
+    state_bytes: int
+    device_bytes: int
+    phases: tuple[PhaseCost, ...]
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{name} {n:,}" for name, n in self.parameters.items())
+        lines = [
+            f"{self.method}: {self.devices}, batch {self.batch_size}",
+            f"parameters    {counts}",
+            f"state         {_size(self.state_bytes)} on every device",
+            f"device memory {_size(self.device_bytes)}",
+        ]
+        for phase in self.phases:
+            largest = phase.largest_batch
+            fits = f"largest batch {largest}" if largest else "no batch fits"
+            lines.append(
+                f"{', '.join(phase.names)}: {phase.flops / 1e9:,.1f} GFLOP a step,"
+                f" peak {_size(phase.peak_bytes)} a device, {fits}"
+            )
+        return "\n".join(lines)
+
+
+def estimate(config: ConfigDict, method: Method | None = None) -> Estimate:
+    """Parameters, work, memory and the largest batch of a run; compiles, runs nothing.
+
+    Every step that the schedule uses is compiled, at the config's batch size and at
+    those that the search for the largest batch tries: minutes for a paper's preset.
+
+    Raises:
+      ValueError: what `loop.train` would say of the config.
+    """
+    method, plan, step, runner = setup.build_step(config, method)
+    parallel.check_batch_size(config.batch_size, runner.mesh)
+    runner = parallel.make_runner("jit", step)
+    whole = parallel.replicated(runner.mesh)
+    create = setup.state_builder(config, method, step)
+    state = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
+        jax.eval_shape(create, jax.random.key(0)),
+    )
+    available = device_memory(runner.mesh.devices.flat[0])
+    steps: dict[Phase, list[str]] = {}
+    for name, phase in zip(config.schedule, plan.phases, strict=True):
+        steps.setdefault(phase, []).append(name)
+    costs = []
+    for phase, names in steps.items():
+        measure = _Measure(config, runner, state, phase)
+        flops, peak = measure(config.batch_size)
+        largest = _largest(measure, config.batch_size, runner.mesh.size, available)
+        costs.append(PhaseCost(tuple(names), flops, peak, largest))
+    devices = runner.mesh.devices
+    return Estimate(
+        method=method.name,
+        devices=f"{devices.size} x {devices.flat[0].device_kind}",
+        batch_size=config.batch_size,
+        parameters={
+            name: sum(x.size for x in jax.tree.leaves(collections["params"]))
+            for name, collections in state.variables.items()
+        },
+        state_bytes=sum(
+            x.size * x.dtype.itemsize for x in jax.tree.leaves(state) if x.size > 1
+        ),
+        device_bytes=available,
+        phases=tuple(costs),
+    )
+
+
+def device_memory(device: jax.Device) -> int:
+    """Bytes a device may use; a CPU device has its share of the machine's memory."""
+    statistics = device.memory_stats() or {}
+    if "bytes_limit" in statistics:
+        return int(statistics["bytes_limit"])
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return total // jax.local_device_count()
+
+
+class _Measure:
+    """Batch size -> (floating-point operations, peak bytes per device) of a step."""
+
+    def __init__(self, config: ConfigDict, runner, state, phase: Phase):
+        self._config, self._runner = config, runner
+        self._state, self._phase = state, phase
+        self._known: dict[int, tuple[float, int]] = {}
+
+    def __call__(self, count: int) -> tuple[float, int]:
+        if count not in self._known:
+            self._known[count] = self._compile(count)
+        return self._known[count]
+
+    def _compile(self, count: int) -> tuple[float, int]:
+        stacked = self._config.fresh_batches
+        axes = PartitionSpec(*([None, "data"] if stacked else ["data"]))
+        split = NamedSharding(self._runner.mesh, axes)
+        front = (len(self._phase.order),) if stacked else ()
+        raw = {
+            name: jax.ShapeDtypeStruct((*front, *x.shape), x.dtype, sharding=split)
+            for name, x in setup.raw_shapes(self._config, count=count).items()
+        }
+        lowered = self._runner.compile(self._phase).lower(self._state, raw)
+        work = lowered.cost_analysis() or {}
+        memory = lowered.compile().memory_analysis()
+        peak = (
+            memory.argument_size_in_bytes
+            + memory.output_size_in_bytes
+            - memory.alias_size_in_bytes
+            + memory.temp_size_in_bytes
+        )
+        return float(work.get("flops", float("nan"))), int(peak)
+
+
+def _largest(measure: _Measure, batch_size: int, step: int, available: int) -> int:
+    """The largest multiple of `step` that fits: a line through two sizes, checked."""
+    limit = _HEADROOM * available
+    other = max(step, batch_size // 2 // step * step)
+    if other == batch_size:
+        other = batch_size + step
+    low, high = sorted((other, batch_size))
+    for _ in range(3):
+        first, second = measure(low)[1], measure(high)[1]
+        slope = max((second - first) / (high - low), 1.0)
+        guess = int((limit - first) / slope + low) // step * step
+        if guess < step:
+            return 0
+        if measure(guess)[1] <= limit:
+            return guess
+        # The program is another one at that size: draw the line through it.
+        low, high = sorted((batch_size, guess))
+        if low == high:
+            low = max(step, high // 2 // step * step)
+        if low == high:
+            return 0
+    return low if measure(low)[1] <= limit else 0
+
+
+def _size(count: float) -> str:
+    """Bytes in MiB, or GiB from 1 on."""
+    mebi = count / 2**20
+    return f"{mebi / 1024:.2f} GiB" if mebi >= 1024 else f"{mebi:.1f} MiB"
