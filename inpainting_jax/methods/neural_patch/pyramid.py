@@ -42,6 +42,8 @@ class Synthesis:
         scales: int = 3,
         dtype: str = "float32",
     ):
+        if scales < 1:
+            raise ValueError(f"scales must be at least 1, got {scales}")
         self.options = options
         self._features = features
         self._scales = scales
