@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from inpainting_jax import layers
 from inpainting_jax.methods import METHODS
+from inpainting_jax.methods.spg_net.networks import ResidualBlock
 from inpainting_jax.methods.spg_net.pipeline import Pipeline
 
 CLASSES = 4
@@ -111,6 +113,20 @@ def test_the_paper_s_network_halves_four_times(size):
         assert found[f"down{index + 1}"] == (*low, width)
         assert found[f"up{4 - index}"] == (*(2 * n for n in low), width)
     assert {found[f"block{i}"] for i in range(1, 10)} == {(*low, 512)}
+
+
+@pytest.mark.parametrize(("dilation", "same"), [(1, False), (3, False), (4, True)])
+def test_blocks_too_small_to_reflect_are_padded_with_zeros(dilation, same):
+    """Kernels without a centre see nothing of 4 rows at dilation 4."""
+
+    def hollow(key, shape):
+        del key
+        return jnp.ones(shape).at[1, 1].set(0)
+
+    conv = functools.partial(layers.ConvBlock, kernel_init=hollow)
+    features = jnp.ones((1, 4, 4, 1))
+    out, _ = ResidualBlock(conv, dilation).init_with_output(jax.random.key(0), features)
+    assert (np.abs(out - features).max() == 0) == same
 
 
 def test_true_labels_of_the_hole_never_enter_the_label_network(scene, variables):
@@ -239,14 +255,56 @@ def test_logits_of_zero_cost_what_the_mode_says(scene, variables, mode, judge, m
         assert aux.metrics[f"{kind}_generator/matching"] == 0
 
 
+def test_features_of_the_discriminator_are_matched_in_the_hole(scene, variables):
+    """Sums over scales and layers of mean differences in the hole, by hand."""
+    method = small()
+    pipeline = Pipeline(method.networks, CLASSES, (0.0,) * 3, False, True, True, True)
+    known = pipeline.scene({}, scene, segmented=False)
+    condition = jnp.concatenate([known.masked_image, known.truth], axis=-1)
+
+    @quick
+    def judged(variables):
+        arguments = (variables, known.masked_image, known.truth, known.mask)
+        fake, _ = pipeline.paint(*arguments, train=True)
+        return [
+            pipeline.judge("image_discriminator", variables, condition, shown)[0]
+            for shown in (scene["image"], fake)
+        ]
+
+    expected, mask = 0.0, np.asarray(scene["mask"])
+    for (_, real), (_, fake) in zip(*judged(variables), strict=True):
+        for ours, theirs in zip(real, fake, strict=True):
+            difference = np.abs(np.asarray(ours - theirs))
+            side = difference.shape[1]
+            inside = np.zeros((2, side, side, 1))
+            for y, x in np.argwhere(mask[0, ..., 0]):  # one hole for both images
+                rows, columns = (
+                    slice(n * side // 16, -(-(n + 1) * side // 16)) for n in (y, x)
+                )
+                inside[:, rows, columns] = 1
+            expected += (difference * inside).mean()
+    weights = {"image_matching": 1.0}
+    loss, _ = loss_of(method, "image_generator", variables, scene, weights)
+    assert loss == pytest.approx(expected, rel=1e-4)
+    assert expected > 0.01
+
+
 @pytest.mark.parametrize(
     ("conditional", "channels"), [(True, (7, 10)), (False, (4, 3))]
 )
-def test_discriminators_see_the_condition_where_asked_for(conditional, channels):
-    shapes = shapes_of(small(conditional=conditional), side=16)
+def test_discriminators_see_the_condition_where_asked_for(scene, conditional, channels):
+    method = small(conditional=conditional)
+    shapes = shapes_of(method, side=16)
     for kind, number in zip(("label", "image"), channels, strict=True):
         judges = shapes[f"{kind}_discriminator"]["params"]["judges"]
         assert judges["scale1"]["conv1"]["kernel"].shape == (4, 4, number, 2)
+        name = f"{kind}_discriminator"
+
+        def loss(variables, name=name):
+            own = variables[name]["params"]
+            return method.objectives[name](own, variables, None, scene, {})[0]
+
+        assert jax.eval_shape(loss, shapes).shape == ()
 
 
 def test_options_of_the_input(scene, variables):
