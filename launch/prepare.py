@@ -14,6 +14,9 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder of the data set to make")
 _LABELS = flags.DEFINE_string(
     "labels", None, "folder of label maps, named as the images"
 )
+_LABEL_GROUPS = flags.DEFINE_string(
+    "label_groups", None, "put classes into groups: cityscapes, or a JSON file"
+)
 _VAL_FRACTION = flags.DEFINE_float(
     "val_fraction", 0.05, "share held out to validate on"
 )
@@ -35,6 +38,7 @@ def main(argv: list[str]) -> None:
             _IMAGES.value,
             _OUTPUT.value,
             labels=_LABELS.value,
+            label_groups=_LABEL_GROUPS.value,
             val_fraction=_VAL_FRACTION.value,
             min_size=_MIN_SIZE.value,
             name=_NAME.value,

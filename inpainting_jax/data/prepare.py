@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from inpainting_jax.data import decode, inspection, sources
+from inpainting_jax.data.label_groups import group_labels, read_groups
 from inpainting_jax.label_maps import LABEL_SUFFIXES, read_label_map
 
 
@@ -45,6 +46,7 @@ def prepare_dataset(
     output: str | os.PathLike,
     *,
     labels: str | os.PathLike | None = None,
+    label_groups: str | os.PathLike | None = None,
     val_fraction: float = 0.05,
     min_size: int = 32,
     name: str = "images",
@@ -60,6 +62,8 @@ def prepare_dataset(
         file left out or odd), `report.txt` and `samples.png`.
       labels: folder with a label map for each image, under the same name but for the
         suffix: one channel of class numbers 0 to 255, of the image's size.
+      label_groups: table that puts the classes into fewer, see `label_groups`:
+        "cityscapes" or a JSON file; None keeps their numbers.
       val_fraction: share of the images in the split `validation`, chosen by name.
       min_size: images with a shorter side are left out, pixels.
       name: of the data set, for TFDS: lower case letters, digits and underscores.
@@ -74,6 +78,7 @@ def prepare_dataset(
     images, output = pathlib.Path(images), pathlib.Path(output)
     _check_options(val_fraction, min_size, name, num_shards)
     _check_output(output, overwrite)
+    groups = read_groups(label_groups) if label_groups else None
     findings = inspection.inspect_folder(
         images, sources.list_images(images), min_size=min_size, progress=progress
     )
@@ -90,7 +95,9 @@ def prepare_dataset(
     def example(file: str) -> dict[str, Any]:
         record = {"image": _stored_bytes(images, kept[file]), "name": file}
         if labels:
-            record["label_map"] = _png(read_label_map(label_files[file]))
+            labelled = read_label_map(label_files[file])
+            labelled = group_labels(labelled, groups) if groups else labelled
+            record["label_map"] = _png(labelled)
         return record
 
     prepared = Prepared(output, {k: len(v) for k, v in splits.items()}, findings)
