@@ -6,8 +6,8 @@
       --workdir=runs/spg_net --config.data.source=tfds_dir:data/streets
 
 Training needs images with label maps; launch.prepare --label_groups=cityscapes puts
-those of Cityscapes into the paper's eight groups. Presets: `paper` (256 px, 8 classes of
-Cityscapes, 48.0 M parameters in each generator: two days of one Titan X, from memory),
+those of Cityscapes into the paper's eight groups. Presets: `paper` (256 px, those
+groups, 48.0 M parameters in each generator: two days of one Titan X, from memory),
 `small` (128 px, half the width, the 11 classes and void of CamVid: hours of one GPU),
 `tiny` (64 px, narrow, up to 12 classes, cross-entropy and L1 beside the paper's terms:
 minutes on a laptop CPU, on pictures that it draws itself; tests use it). `paper` and
