@@ -101,11 +101,12 @@ def _strokes(
     angles = 0.01 + whole_between(turns, 0, 4).astype(float_dtype())
     even = (jnp.arange(most) % 2 == 0)[:, None]
     angles = jnp.where(even, 2 * math.pi - angles, angles)
-    lengths = scale * (10 + whole_between(lengths, 0, kind.length))
+    lengths = 10 + whole_between(lengths, 0, kind.length)
+    lengths = scale * lengths.astype(float_dtype())
     widths = 5 + whole_between(widths, 0, kind.width)
     # OpenCV, with which the authors draw, rounds widths up to even ones, and its lines
     # cover 3/4 of a pixel more (measured over 12 lines of each of ten widths).
-    widths = scale * (2.0 * ((widths + 1) // 2) + 0.75)
+    widths = scale * (2 * ((widths + 1) // 2).astype(float_dtype()) + 0.75)
     steps = lengths[..., None] * jnp.stack([jnp.sin(angles), jnp.cos(angles)], -1)
     limit = jnp.array([[width - 1, height - 1]], float_dtype())
 

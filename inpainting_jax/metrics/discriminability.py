@@ -38,13 +38,27 @@ def linear_svm(
       cost: C.
     """
     rows = np.concatenate([features, np.ones((len(features), 1))], axis=1)
-    if rows.shape[0] < rows.shape[1]:  # the solution lies in the span of the rows
-        basis, triangle = np.linalg.qr(rows.T)
-        return basis @ _newton(triangle.T, labels, cost)
-    return _newton(rows, labels, cost)
+    weights = _newton(span := _span(rows), labels, cost)
+    if span is rows:
+        return weights
+    slack = np.maximum(1 - labels * (span @ weights), 0)
+    return 2 * cost * (labels * slack) @ rows  # where the gradient is 0
+
+
+def _span(rows: np.ndarray) -> np.ndarray:
+    """Rows of equal inner products in fewer columns, if there are more than rows.
+
+    The solution lies in the span of the rows, and the problem knows their inner
+    products alone.
+    """
+    if rows.shape[0] >= rows.shape[1]:
+        return rows
+    values, vectors = scipy.linalg.eigh(rows @ rows.T)
+    return vectors * np.sqrt(np.maximum(values, 0))
 
 
 def _newton(rows: np.ndarray, labels: np.ndarray, cost: float) -> np.ndarray:
+    """[K] minimiser; exact once the set of rows with slack stays the same."""
     weights = np.zeros(rows.shape[1])
 
     def objective(w):
@@ -81,9 +95,7 @@ def identity_scores(real: ArrayLike, fake: ArrayLike) -> tuple[float, float]:
       ValueError: the sets differ in size.
     """
     real, fake = _pairs(real, fake)
-    both = np.concatenate([real, fake])
-    labels = np.repeat([1.0, -1.0], len(real))
-    return _recipe(both, labels)
+    return _recipe(_both(real, fake), np.zeros(len(real), bool))
 
 
 def identity_null(
@@ -95,12 +107,9 @@ def identity_null(
     `UNINFORMATIVE` here, the value itself says little.
     """
     real, fake = _pairs(real, fake)
+    rows = _both(real, fake)
     rng = np.random.default_rng(seed)
-    scores = []
-    for _ in range(rounds):
-        swap = rng.random((len(real), 1)) < 0.5
-        both = np.concatenate([np.where(swap, fake, real), np.where(swap, real, fake)])
-        scores.append(_recipe(both, np.repeat([1.0, -1.0], len(real))))
+    scores = [_recipe(rows, rng.random(len(real)) < 0.5) for _ in range(rounds)]
     return tuple(float(x) for x in np.mean(scores, axis=0))
 
 
@@ -142,11 +151,20 @@ def cross_validated(
     return float(better / count), float(wrong / (2 * count))
 
 
-def _recipe(both: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    scores = _decide(both, linear_svm(both, labels))
-    reals, fakes = np.split(scores, 2)
+def _both(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
+    """[2 N, K] rows of originals, then completed images, a bias column among them."""
+    both = np.concatenate([real, fake])
+    return _span(np.concatenate([both, np.ones((len(both), 1))], axis=1))
+
+
+def _recipe(rows: np.ndarray, swap: np.ndarray) -> tuple[float, float]:
+    """Scores on the rows fitted to; pairs of `swap` [N] have changed sides."""
+    labels = np.where(swap, -1.0, 1.0)
+    labels = np.concatenate([labels, -labels])
+    first, second = np.split(rows @ _newton(rows, labels, 1.0), 2)
+    reals, fakes = np.where(swap, second, first), np.where(swap, first, second)
     right = np.sum(reals > 0) + np.sum(fakes <= 0)
-    return float(np.mean(fakes > reals)), float(1 - right / len(scores))
+    return float(np.mean(fakes > reals)), float(1 - right / len(rows))
 
 
 def _decide(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
