@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from inpainting_jax.methods import Method
 from inpainting_jax.training import setup
+from inpainting_jax.training.lock import WorkdirLock
 from inpainting_jax.training.parallel import local_copy
 from inpainting_jax.training.state import TrainState, inference_variables
 from inpainting_jax.training.stopping import StopRequest, check_finite
@@ -47,13 +48,17 @@ def train(
 
     Raises:
       ValueError: config that does not fit the workdir's run, the devices or itself.
+      WorkdirInUseError: another run holds the workdir.
       DivergedError: `config.max_bad_updates` updates in a row were not finite.
       DiskFullError: no room for a checkpoint.
     """
     first = jax.process_index() == 0
     say = print if first else lambda *_, **__: None
-    run = setup.set_up(config, workdir, method)
-    with contextlib.closing(run.checkpoints), contextlib.closing(run.data):
+    with contextlib.ExitStack() as closing:
+        lock = closing.enter_context(WorkdirLock(workdir))
+        run = setup.set_up(config, workdir, method)
+        closing.callback(run.data.close)
+        closing.callback(run.checkpoints.close)
         state, origin = setup.first_state(run, init_from)
         start, total = int(state.step), run.plan.total_steps
         say(setup.describe(run, state, origin), flush=True)
@@ -65,7 +70,7 @@ def train(
             return state
         setup.write_config(run)
         with Writer(workdir, step=start, active=first) as writer, StopRequest() as stop:
-            state = _Loop(run, writer, stop).go(state, start)
+            state = _Loop(run, writer, stop, lock).go(state, start)
         if stop.signal:
             say(
                 f"{stop.signal}: saved and stopped at step {int(state.step)} of "
@@ -77,8 +82,10 @@ def train(
 class _Loop:
     """The steps of one run and what happens between them."""
 
-    def __init__(self, run: setup.Run, writer: Writer, stop: StopRequest):
-        self._run, self._writer, self._stop = run, writer, stop
+    def __init__(
+        self, run: setup.Run, writer: Writer, stop: StopRequest, lock: WorkdirLock
+    ):
+        self._run, self._writer, self._stop, self._lock = run, writer, stop, lock
         self._config, self._total = run.config, run.plan.total_steps
         self._validation = None
         if self._config.evaluation.every or self._config.sample_every:
@@ -141,6 +148,7 @@ class _Loop:
             return
         # The numbers of a checkpoint's step must be on disk before it is.
         self._settle()
+        self._lock.check()
         state = self._run.runner.gather(state)
         variables = inference_variables(
             local_copy(state.variables), local_copy(state.ema)
