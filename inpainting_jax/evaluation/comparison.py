@@ -1,10 +1,12 @@
 """From words to an evaluation: methods, weights, data and masks by name."""
 
 import os
+import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
 from inpainting_jax.data import open_source
+from inpainting_jax.evaluation import plots
 from inpainting_jax.evaluation.evaluate import evaluate_inpainters
 from inpainting_jax.evaluation.predict import load
 from inpainting_jax.evaluation.report import REFERENCES, Report
@@ -37,7 +39,7 @@ def compare(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Report:
-    """Evaluates methods by name into a folder; see `evaluate_inpainters`.
+    """Evaluates methods by name into a folder; see `evaluate_inpainters`, and plots.
 
     Args:
       methods: `METHOD` or `LABEL=METHOD`.
@@ -66,7 +68,7 @@ def compare(
     files = _parse_weights(weights, rows)
     images = SourceImages(open_source(data), image_size, count, fit=fit)
     chosen = build_set(images, masks, seed=seed, data=data, preprocessing=VIEWS[fit])
-    return evaluate_inpainters(
+    report = evaluate_inpainters(
         {label: load(method, files.get(label)) for label, method in rows.items()},
         chosen,
         output,
@@ -79,6 +81,8 @@ def compare(
         overwrite=overwrite,
         progress=progress,
     )
+    plots.write(report, pathlib.Path(output))
+    return report
 
 
 def parse_methods(methods: Sequence[str]) -> dict[str, str]:

@@ -140,9 +140,9 @@ def compare_sets(
     found = []
     for a, b in itertools.combinations(rows, 2):
         for column in rows[a]:
-            if column not in rows[b] or not rows[a][column]["replicates"]:
+            one, two = rows[a][column], rows[b].get(column)
+            if not two or not (one["replicates"] and two["replicates"]):
                 continue
-            one, two = rows[a][column], rows[b][column]
             apart = np.subtract(one["replicates"], two["replicates"])
             parts, difference = len(apart), one["value"] - two["value"]
             error = np.sqrt((parts - 1) / parts * ((apart - apart.mean()) ** 2).sum())
