@@ -326,6 +326,9 @@ def test_frames_keep_known_pixels_and_say_what_is_outside():
         np.asarray(image)[known],
         atol=1e-6,
     )
+    mean = np.asarray(image)[known].reshape(-1, 3).mean(axis=0)
+    invented = np.asarray(frame.pixels)[np.asarray(frame.hole)[..., 0] > 0]
+    np.testing.assert_allclose(invented, np.tile(mean, (len(invented), 1)), atol=1e-5)
     window = jnp.where(frame.hole > 0, 0.5, frame.pixels)
     back = frames.put_back(window, image, mask, box)
     np.testing.assert_allclose(back, jnp.where(mask > 0, 0.5, image), atol=1e-6)
