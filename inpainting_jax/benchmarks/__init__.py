@@ -10,6 +10,7 @@ from inpainting_jax.registry import Registry
 SUITES = Registry(
     "benchmark suite",
     {
+        "metrics": "inpainting_jax.benchmarks.metric_speed:run",
         "neural_patch": "inpainting_jax.benchmarks.neural_patch:run",
         "patchmatch": "inpainting_jax.benchmarks.patchmatch:run",
         "spg_net": "inpainting_jax.benchmarks.spg_net:run",

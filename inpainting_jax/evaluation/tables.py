@@ -128,9 +128,12 @@ def _best_of_sets(rows, column: str, higher: bool, references) -> set[str]:
 
 
 def _set_cell(row: dict[str, Any]) -> str:
-    text = f"{row['value']:.4g}"
+    def number(value):  # equal sets are apart by rounding only
+        return f"{0 if abs(value) < 1e-9 else value:.4g}"
+
+    text = number(row["value"])
     if row["lo"] is not None:
-        text += f" [{row['lo']:.4g}, {row['hi']:.4g}]"
+        text += f" [{number(row['lo'])}, {number(row['hi'])}]"
     if "null" in row:
         text += f" (null {row['null']:.2f})"
     return text + (" uninformative" if row.get("uninformative") else "")

@@ -161,7 +161,8 @@ def _recipe(rows: np.ndarray, swap: np.ndarray) -> tuple[float, float]:
     """Scores on the rows fitted to; pairs of `swap` [N] have changed sides."""
     labels = np.where(swap, -1.0, 1.0)
     labels = np.concatenate([labels, -labels])
-    first, second = np.split(rows @ _newton(rows, labels, 1.0), 2)
+    scores = np.round(rows @ _newton(rows, labels, 1.0), 9)  # equal rows tie
+    first, second = np.split(scores, 2)
     reals, fakes = np.where(swap, second, first), np.where(swap, first, second)
     right = np.sum(reals > 0) + np.sum(fakes <= 0)
     return float(np.mean(fakes > reals)), float(1 - right / len(rows))

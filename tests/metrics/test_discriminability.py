@@ -37,6 +37,8 @@ def test_far_sets_are_told_apart_and_equal_sets_not(pairs):
     p_ids, u_ids = identity_scores(real, real)
     assert u_ids == 0.5
     assert p_ids == 0  # ties do not count in the recipe
+    wide = np.random.default_rng(1).normal(size=(40, 200))
+    assert identity_scores(wide, wide) == (0.0, 0.5)  # where rows are fewer, too
     assert cross_validated(real, real) == (0.5, 0.5)  # here they do, by half
 
 
