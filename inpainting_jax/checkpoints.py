@@ -6,25 +6,31 @@ Written asynchronously; a checkpoint exists once its directory has its final nam
 killed or failed save leaves the previous ones as they were.
 """
 
-import contextlib
-import errno
 import functools
 import math
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
+from inpainting_jax.checkpoint_errors import (
+    DamagedCheckpointError,
+    DiskFullError,
+    explain_damage,
+    explain_full_disk,
+    full_disk,
+)
 from inpainting_jax.types import Variables
 from inpainting_jax.weight_files import check_tensors, load_weights, save_weights
 
 __all__ = [
     "Checkpoints",
+    "DamagedCheckpointError",
     "DiskFullError",
     "check_tensors",
     "load_weights",
@@ -41,10 +47,6 @@ _REMEDY = (
 
 TREES = ("variables", "ema", "progress")
 """The items of a checkpoint that hold arrays."""
-
-
-class DiskFullError(OSError):
-    """There is no room for a checkpoint; those written before are intact."""
 
 
 class Checkpoints:
@@ -119,7 +121,7 @@ class Checkpoints:
             if jax.tree.leaves(tree)
         }
         args = ocp.args.Composite(run=ocp.args.JsonSave(dict(run)), **trees)
-        with self._explain_full_disk():
+        with explain_full_disk(self.directory):
             self._manager.save(step, args=args, metrics=metrics, force=True)
 
     def restore(
@@ -134,8 +136,13 @@ class Checkpoints:
 
         Raises:
           ValueError: the checkpoint has other arrays than `abstract`.
+          DamagedCheckpointError: it cannot be read; names it and the one before.
         """
         step = self.latest_step() if step is None else step
+        with explain_damage(self.directory, step):
+            return self._restore(step, abstract)
+
+    def _restore(self, step: int, abstract: Mapping[str, Any]) -> dict[str, Any]:
         wanted = {
             name: tree for name, tree in abstract.items() if jax.tree.leaves(tree)
         }
@@ -148,17 +155,18 @@ class Checkpoints:
         """The `run` record of a checkpoint (default: the latest)."""
         step = self.latest_step() if step is None else step
         args = ocp.args.Composite(run=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=args)["run"]
+        with explain_damage(self.directory, step):
+            return self._manager.restore(step, args=args)["run"]
 
     def wait(self) -> None:
         """Blocks until what was saved is on disk; raises what went wrong there."""
-        with self._explain_full_disk():
+        with explain_full_disk(self.directory):
             self._manager.wait_until_finished()
             self._manager.check_for_errors()
 
     def close(self) -> None:
         """Waits and lets go of the directory."""
-        with self._explain_full_disk():
+        with explain_full_disk(self.directory):
             self._manager.close()
 
     def _check_room(self, items: Mapping[str, Any]) -> None:
@@ -166,32 +174,8 @@ class Checkpoints:
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(items))
         free = shutil.disk_usage(self.directory).free
         if jax.process_index() == 0 and free < needed * 1.1:
-            raise self._full_disk(
-                f"needs {needed >> 20} MiB, {free >> 20} MiB are free"
-            )
-
-    @contextlib.contextmanager
-    def _explain_full_disk(self) -> Iterator[None]:
-        """Turns the errors by which orbax reports a full disk into `DiskFullError`."""
-        try:
-            yield
-        except Exception as error:
-            full = {errno.ENOSPC, errno.EDQUOT}
-            text = str(error).lower()
-            words = ("no space left", "disk quota exceeded")
-            if getattr(error, "errno", None) in full or any(w in text for w in words):
-                raise self._full_disk("writing failed for want of space") from error
-            raise
-
-    def _full_disk(self, what: str) -> DiskFullError:
-        steps = list(ocp.utils.checkpoint_steps(self.directory))
-        kept = f"that of step {max(steps)} is intact" if steps else "there is none yet"
-        return DiskFullError(
-            errno.ENOSPC,
-            f"cannot save a checkpoint, the disk is full: {what}. The last complete "
-            f"checkpoint: {kept}. Free some space and give the same command again",
-            str(self.directory),
-        )
+            what = f"needs {needed >> 20} MiB, {free >> 20} MiB are free"
+            raise full_disk(self.directory, what)
 
     def _check_shapes(self, step: int, wanted: Mapping[str, Any]) -> None:
         """Names the array that does not fit, which orbax's own message does not."""
@@ -246,7 +230,8 @@ def load_workdir(
     options = ocp.CheckpointManagerOptions(create=False)
     with _open(directory, options) as reader:
         step = _best_step(reader, steps) if best else max(steps)
-        restored = _read_for_inference(reader, step)
+        with explain_damage(directory, step):
+            restored = _read_for_inference(reader, step)
     averages = restored.get("ema") or {}
     variables = {
         name: {**collections, "params": averages.get(name, collections["params"])}

@@ -24,6 +24,7 @@ LAYERS = [
     {"features", "masks", "layers"},
     {
         "checkpoints",
+        "checkpoint_errors",
         "weight_files",
         "images",
         "runtime",

@@ -19,9 +19,14 @@ import numpy as np
 from absl import flags
 
 from inpainting_jax.data import preprocess
+from inpainting_jax.data.decode import BadImageError
 from inpainting_jax.data.sources import Source
 
 GUIDES = ("", "edges", "labels")
+
+
+class DataWorkerError(RuntimeError):
+    """A reader process died."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +59,19 @@ class TrainBatches(Iterator[dict[str, np.ndarray]]):
         self._start(0)
 
     def __next__(self) -> dict[str, np.ndarray]:
-        batch = next(self._batches)
+        try:
+            batch = next(self._batches)
+        except BadImageError as error:  # once more from here: it may be a worker's
+            raise BadImageError(*error.args) from error
+        except RuntimeError as error:
+            if "Worker process" not in str(error):
+                raise
+            raise DataWorkerError(
+                f"a reader process ended before its time ({error}) An exit code of -9 "
+                "means that it was killed, most often for want of memory: "
+                "fewer config.data.workers or a smaller config.data.prefetch need "
+                "less. The same command goes on from the last checkpoint"
+            ) from error
         self._position += self._reading["batch_size"] * self._reading["process_count"]
         return batch
 

@@ -60,7 +60,7 @@ class Plan:
             lengths.append(spec.steps)
         self.phases = tuple(phases)
         self._ends = list(itertools.accumulate(lengths))
-        self.total_steps = self._ends[-1] if self._ends else 0
+        self.total_steps = total_steps(config)
         trained = [name for phase in phases for name in phase.order]
         self.networks = tuple(dict.fromkeys(trained))
 
@@ -70,3 +70,8 @@ class Plan:
             if step < end:
                 return phase
         raise ValueError(f"step {step} lies beyond the last, {self.total_steps - 1}")
+
+
+def total_steps(config: ConfigDict) -> int:
+    """Steps of all phases of the schedule together."""
+    return sum(config.phases[name].steps for name in config.schedule)

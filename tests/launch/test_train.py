@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 
 import jax
 import numpy as np
@@ -20,7 +21,7 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from inpainting_jax import checkpoints, runtime
-from inpainting_jax.training import loop  # noqa: F401  (grain's flags, once for all)
+from inpainting_jax.training import loop  # also defines grain's flags, once for all
 from launch import train
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -195,6 +196,20 @@ def test_wrong_flags_end_in_a_message_that_helps(
     said = capsys.readouterr()
     assert re.search(message, said.err + said.out)
     assert not (tmp_path / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize(("steps", "status"), [(7, os.EX_TEMPFAIL), (8, 0)])
+def test_the_exit_status_tells_a_run_that_was_stopped_from_a_finished_one(
+    tmp_path, monkeypatch, steps, status
+):
+    stopped = types.SimpleNamespace(step=np.int32(steps))
+    monkeypatch.setattr(loop, "train", lambda *args, **kwargs: stopped)
+    argv = ["train", CONFIG, f"--workdir={tmp_path}", "--compilation_cache=off"]
+    argv += ["--config.schedule=('joint',)", "--config.phases.joint.steps=8"]
+    monkeypatch.setattr(sys, "argv", argv)
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as stop:
+        app.run(train.main, argv=argv, flags_parser=train.parse_flags)
+    assert (stop.value.code or 0) == status
 
 
 def test_several_processes_are_recognised_by_the_variables_of_the_cluster():
