@@ -14,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 _CLUSTERS = {
     "SLURM_NTASKS": "SLURM_PROCID",
     "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK",
+    "JOB_PARALLELISM": "JOB_COMPLETION_INDEX",  # the first is of launch/k8s
 }
 """Variables that hold the number of processes, and that set in each of them."""
 
@@ -22,8 +23,9 @@ def join_cluster(mode: str = "auto") -> None:
     """Starts `jax.distributed` from the cluster's environment, before any device use.
 
     Args:
-      mode: "on"; "off"; or "auto": on where Slurm (`srun`) or Open MPI started several
-        processes, or the machine is one of several hosts of a TPU slice.
+      mode: "on"; "off"; or "auto": on where Slurm (`srun`), Open MPI or a Kubernetes
+        manifest of `launch/k8s` started several processes, or the machine is one of
+        several hosts of a TPU slice.
     """
     if mode == "off" or (mode == "auto" and not in_cluster(os.environ)):
         return
