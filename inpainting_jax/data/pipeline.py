@@ -109,7 +109,11 @@ class TrainBatches(Iterator[dict[str, np.ndarray]]):
             self.close()
         reading = self._reading
         share = slice(reading["process_index"], None, reading["process_count"])
-        batches = self._stream[position:].batch(reading["batch_size"])[share]
+        # Without drop_remainder grain divides the endless length as a float, which
+        # overflows for batches of one.
+        batches = self._stream[position:].batch(
+            reading["batch_size"], drop_remainder=True
+        )[share]
         threads = grain.ReadOptions(
             num_threads=min(reading["threads"], reading["prefetch"]),
             prefetch_buffer_size=reading["prefetch"],

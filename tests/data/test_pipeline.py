@@ -106,7 +106,7 @@ def test_the_state_reads_as_json_text_too():
     np.testing.assert_array_equal(next(stream)["index"], [4, 5, 6, 7])
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [2, 4, 8])  # 8: one image each
 def test_global_batches_do_not_depend_on_the_number_of_processes(photos, count):
     options = {"image_size": 16, "min_scale": 0.5}
     whole = batches(photos, 3, batch_size=8, **options)
