@@ -71,9 +71,10 @@ def region_mean(values: Array, mask: Array | None) -> Array:
 
 def ring(mask: Array | np.ndarray) -> Array:
     """[B, H, W, 1] float32: 1 on known pixels within `RING` pixels of the hole."""
-    mask = jnp.asarray(mask).astype(jnp.float32)
-    window, strides = (1, 2 * RING + 1, 2 * RING + 1, 1), (1, 1, 1, 1)
-    near = lax.reduce_window(mask, -jnp.inf, lax.max, window, strides, "SAME")
+    near = mask = jnp.asarray(mask).astype(jnp.float32)
+    side = 2 * RING + 1
+    for window in ((1, side, 1, 1), (1, 1, side, 1)):  # a maximum of maxima
+        near = lax.reduce_window(near, -jnp.inf, lax.max, window, (1,) * 4, "SAME")
     return jnp.where(mask > 0.5, 0.0, near)
 
 
