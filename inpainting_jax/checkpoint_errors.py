@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 
 
 class DiskFullError(OSError):
-    """There is no room for a checkpoint; those written before are intact."""
+    """There is no room for what a run writes; its last checkpoint is intact."""
 
 
 class DamagedCheckpointError(ValueError):
@@ -20,9 +20,14 @@ class DamagedCheckpointError(ValueError):
 
 @contextlib.contextmanager
 def explain_full_disk(directory: pathlib.Path) -> Iterator[None]:
-    """Turns the errors by which orbax reports a full disk into `DiskFullError`."""
+    """Turns the errors that a full disk leads to into `DiskFullError`.
+
+    `directory` is that of the checkpoints; orbax has errors of its own for it.
+    """
     try:
         yield
+    except DiskFullError:
+        raise
     except Exception as error:
         full = {errno.ENOSPC, errno.EDQUOT}
         text = str(error).lower()
@@ -35,12 +40,12 @@ def explain_full_disk(directory: pathlib.Path) -> Iterator[None]:
 
 def full_disk(directory: pathlib.Path, what: str) -> DiskFullError:
     """The error to raise where `directory` has no room; `what` says how it showed."""
-    steps = list(ocp.utils.checkpoint_steps(directory))
+    steps = ocp.utils.checkpoint_steps(directory) if directory.is_dir() else []
     kept = f"that of step {max(steps)} is intact" if steps else "there is none yet"
     return DiskFullError(
         errno.ENOSPC,
-        f"cannot save a checkpoint, the disk is full: {what}. The last complete "
-        f"checkpoint: {kept}. Free some space and give the same command again",
+        f"the disk is full: {what}. The last complete checkpoint: {kept}. Free "
+        "some space and give the same command again",
         str(directory),
     )
 

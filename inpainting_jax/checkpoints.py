@@ -174,7 +174,7 @@ class Checkpoints:
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(items))
         free = shutil.disk_usage(self.directory).free
         if jax.process_index() == 0 and free < needed * 1.1:
-            what = f"needs {needed >> 20} MiB, {free >> 20} MiB are free"
+            what = f"a checkpoint needs {needed >> 20} MiB, {free >> 20} MiB are free"
             raise full_disk(self.directory, what)
 
     def _check_shapes(self, step: int, wanted: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ has handed over the next, so that neither waits for the other.
 import contextlib
 import io
 import os
+import pathlib
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from inpainting_jax.checkpoint_errors import explain_full_disk
 from inpainting_jax.methods import Method
 from inpainting_jax.training import setup
 from inpainting_jax.training.lock import WorkdirLock
@@ -50,11 +52,13 @@ def train(
       ValueError: config that does not fit the workdir's run, the devices or itself.
       WorkdirInUseError: another run holds the workdir.
       DivergedError: `config.max_bad_updates` updates in a row were not finite.
-      DiskFullError: no room for a checkpoint.
+      DiskFullError: no room for what the run writes.
     """
     first = jax.process_index() == 0
     say = print if first else lambda *_, **__: None
     with contextlib.ExitStack() as closing:
+        directory = pathlib.Path(workdir) / "checkpoints"
+        closing.enter_context(explain_full_disk(directory))
         lock = closing.enter_context(WorkdirLock(workdir))
         run = setup.set_up(config, workdir, method)
         closing.callback(run.data.close)

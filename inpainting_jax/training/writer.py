@@ -9,12 +9,15 @@ import json
 import math
 import os
 import pathlib
+import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 import numpy as np
 from PIL import Image
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 
 class Writer:
@@ -34,9 +37,7 @@ class Writer:
         (self.workdir / "samples").mkdir(parents=True, exist_ok=True)
         self._metrics = _open_after(self.workdir / "metrics.jsonl", step)
         self._speed = _open_after(self.workdir / "speed.jsonl", step)
-        self._events = SummaryWriter(
-            str(self.workdir / "tensorboard"), purge_step=step + 1
-        )
+        self._events = _Events(self.workdir / "tensorboard", step)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Scalars of a step: losses, gradient norms, validation scores."""
@@ -51,7 +52,7 @@ class Writer:
         if self._active:
             path = self.workdir / "samples" / f"step_{step:08d}.png"
             Image.fromarray(grid).save(path)
-            self._events.add_image("samples", grid, step, dataformats="HWC")
+            self._events.image("samples", grid, step)
 
     def close(self) -> None:
         """Flushes everything to disk."""
@@ -76,7 +77,36 @@ class Writer:
         lines.write(json.dumps({"step": step, **row}) + "\n")
         lines.flush()
         for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+            self._events.scalar(name, value, step)
+
+
+class _Events:
+    """TensorBoard's file of a run that starts after `step`, written as we go.
+
+    `SummaryWriter` would write in a thread of its own; where that ends, on a full disk,
+    the run waits for it for ever.
+    """
+
+    def __init__(self, folder: pathlib.Path, step: int):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = EventsWriter(str(folder / "events"))
+        # Rows of these steps in older files are not shown any more.
+        start = SessionLog(status=SessionLog.START)
+        self._write(step + 1, file_version="brain.Event:2")
+        self._write(step + 1, session_log=start)
+
+    def scalar(self, name: str, value: float, step: int) -> None:
+        self._write(step, summary=summary.scalar(name, value))
+
+    def image(self, name: str, grid: np.ndarray, step: int) -> None:
+        self._write(step, summary=summary.image(name, grid, dataformats="HWC"))
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, step: int, **content: Any) -> None:
+        self._file.write_event(Event(wall_time=time.time(), step=step, **content))
 
 
 def _open_after(path: pathlib.Path, step: int) -> TextIO:
