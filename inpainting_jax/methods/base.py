@@ -49,7 +49,8 @@ class Method:
       guide_classes: how many classes "labels" tell apart.
       full_size: whether any size is natural to it (fully convolutional or patch based);
         False makes `strategy="auto"` crop or resize to `train_size`.
-      train_size: side in pixels of the images its weights were trained on, if any.
+      train_size: side in pixels that its networks are made for; None where any will do,
+        and the weights' card says at which they were trained.
     """
 
     name: str
