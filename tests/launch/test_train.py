@@ -138,6 +138,43 @@ def test_two_processes_under_slurm_train_as_one(pictures, tmp_path, parallel):
 
 
 @pytest.mark.slow
+def test_the_number_of_processes_may_change_at_every_restart(pictures, tmp_path):
+    """Two processes, then one, then two: the same images, masks and numbers as one."""
+    names = ("generator", "discriminator")
+    settings = ["checkpoint_every=100", "masks=box"]
+    settings += [f"optimizers.{name}.name=sgd" for name in names]
+    for steps, count in ((4, 2), (8, 1), (12, 2)):
+        job = free_job_number()
+        processes = [
+            start(
+                tmp_path / "parts",
+                pictures,
+                *settings,
+                f"phases.joint.steps={steps}",
+                devices=2 // count,
+                cluster=slurm_variables(rank, count, job) if count > 1 else None,
+                cache=tmp_path / f"cache{rank}",
+            )
+            for rank in range(count)
+        ]
+        said = finish(processes[0])
+        assert all(finish(process) is not None for process in processes[1:])
+        assert steps == 4 or f"resumed step {steps - 4}" in said
+    whole = [*settings, "phases.joint.steps=12"]
+    finish(start(tmp_path / "whole", pictures, *whole, devices=2, cache=tmp_path))
+    rows = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").open()]
+        for name in ("parts", "whole")
+    ]
+    assert len(rows[0]) == 12
+    for one, two in zip(*rows, strict=True):
+        # Sums over two processes are added in another order.
+        np.testing.assert_allclose(
+            list(one.values()), list(two.values()), rtol=1e-5, atol=1e-6
+        )
+
+
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_both_and_one_alone_can_go_on(pictures, tmp_path):
     settings = ("phases.joint.steps=100000", "checkpoint_every=100000")
     job = free_job_number()
