@@ -43,10 +43,9 @@ def main(argv: list[str]) -> int:
         else:
             tensors = converters.read_tensors(_INPUT.value)
             converted = converters.convert(_SOURCE.value, tensors, **options)
-            variables = converted.variables
-            card = {"method": converted.method, "overrides": converted.overrides}
-            card |= {"source": _SOURCE.value, **options}
-            card |= {"image_size": converted.image_size}
+            card = {"source": _SOURCE.value, **options}
+            print(converters.write(_OUTPUT.value, converted, card | notes))
+            return 0
         path = checkpoints.save_weights(_OUTPUT.value, variables, card | notes)
     except (OSError, ValueError) as error:
         print(f"convert: {error}", file=sys.stderr)

