@@ -111,7 +111,7 @@ class _Loop:
                 self._waiting = (step + 1, raw, metrics)
                 bar.set_postfix_str(self._clock.text, refresh=False)
                 bar.update()
-                stopping = self._stop.at(step + 1)
+                stopping = self._stop.after_step()
                 self._pause(step + 1, state, stopping)
                 if stopping:
                     break

@@ -27,6 +27,7 @@ class StopRequest:
 
     def __init__(self):
         self.signal = ""
+        self._steps = 0
 
     def __enter__(self) -> "StopRequest":
         self._former = {}
@@ -44,11 +45,14 @@ class StopRequest:
         for number, handler in self._former.items():
             signal.signal(number, handler)
 
-    def at(self, step: int) -> bool:
-        """Whether to end after `step` steps; asked by all processes at every step."""
+    def after_step(self) -> bool:
+        """Whether to end now; asked by all processes once after every step."""
         if jax.process_count() == 1:
             return bool(self.signal)
-        if multihost_utils.reached_preemption_sync_point(step):
+        # Counted from this start: a signal that comes before the first call is answered
+        # at count 1, so that a resumed run which gave its own steps would never hear.
+        self._steps += 1
+        if multihost_utils.reached_preemption_sync_point(self._steps):
             self.signal = self.signal or "SIGTERM"
             return True
         return False
