@@ -123,8 +123,8 @@ def test_twenty_kills_leave_no_trace(config, photos, tmp_path, record_property):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 1 MiB, whose size can be set."""
-    folder = tmp_path / "disk"
+    """A file system of 1 MiB, whose size can be set; logs lie outside."""
+    folder = tmp_path / "run"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
     if os.geteuid() or shutil.which("mount") is None or subprocess.call(mount):
@@ -141,8 +141,7 @@ def small_disk(tmp_path):
 def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(
     config, photos, tmp_path, small_disk
 ):
-    folder, resize = small_disk
-    workdir = folder / "run"
+    workdir, resize = small_disk
     settings = ("phases.joint.steps=60", "checkpoint_every=10", "keep_every=10")
     process = start(workdir, photos, *settings)
     message = fail(process, workdir)
