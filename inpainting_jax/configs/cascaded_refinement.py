@@ -83,7 +83,7 @@ def get_config(preset: str = "") -> ConfigDict:
         _use_photographs(config)
         _shrink(config)
         config.data.guide = "labels"
-        config.data.source = "folder:streets"
+        config.data.source = "tfds_dir:data/streets"  # of launch.prepare --labels
         config.model.classes = 12
         config.model.hidden_labels = 0.5
     elif preset == "small":
