@@ -20,6 +20,7 @@ from tqdm import tqdm
 from inpainting_jax.checkpoint_errors import explain_full_disk
 from inpainting_jax.methods import Method
 from inpainting_jax.training import setup
+from inpainting_jax.training.health import Monitor
 from inpainting_jax.training.lock import WorkdirLock
 from inpainting_jax.training.parallel import local_copy
 from inpainting_jax.training.state import TrainState, inference_variables
@@ -95,7 +96,7 @@ class _Loop:
         if self._config.evaluation.every or self._config.sample_every:
             self._validation = Validation(self._config, run.method)
         self._waiting = None  # the step that the device is busy with
-        self._clock = _Clock()
+        self._clock, self._monitor = _Clock(), Monitor()
 
     def go(self, state: TrainState, start: int) -> TrainState:
         """Steps `start` to the end of the plan, or to a stop request."""
@@ -139,7 +140,9 @@ class _Loop:
         limit = self._config.max_bad_updates
         check_finite(step, metrics, raw, self._run.workdir, limit=limit)
         if step % self._config.log_every == 0 or step == self._total:
-            self._writer.metrics(step, jax.device_get(metrics))
+            metrics = jax.device_get(metrics)
+            self._writer.metrics(step, metrics)
+            self._writer.warnings(step, self._monitor.look(step, metrics))
             self._writer.speed(step, self._clock.lap())
 
     def _pause(self, step: int, state: TrainState, stopping: bool) -> None:
@@ -159,9 +162,11 @@ class _Loop:
         )
         scores = None
         if evaluate:
-            scores = self._validation.scores(variables)
+            scores, fills = self._validation.scores(variables)
             named = {f"validation/{name}": value for name, value in scores.items()}
+            named |= {f"health/{name}": value for name, value in fills.items()}
             self._writer.metrics(step, named)
+            self._writer.warnings(step, self._monitor.look(step, named))
         if draw:
             self._writer.samples(step, self._validation.grid(variables))
         setup.save(self._run, step, state, scores)

@@ -98,7 +98,9 @@ class Step:
             skipped={**state.skipped, name: count},
             skipped_in_a_row={**state.skipped_in_a_row, name: row},
         )
+        ratio = optax.tree.norm(updates) / (optax.tree.norm(params) + 1e-12)
         own = {f"{name}/loss": loss, f"{name}/grad_norm": grad_norm}
+        own[f"{name}/update_ratio"] = ratio
         return state, {**own, **aux.metrics}
 
 

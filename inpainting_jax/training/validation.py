@@ -18,7 +18,9 @@ from inpainting_jax.images import from_signed, mask_image, to_signed
 from inpainting_jax.label_maps import paint_labels
 from inpainting_jax.methods import Method
 from inpainting_jax.metrics import METRICS
+from inpainting_jax.metrics.pixel import seam
 from inpainting_jax.registry import UnknownNameError
+from inpainting_jax.training import health
 from inpainting_jax.types import UNKNOWN_LABEL, Array, Variables
 
 _SAMPLES = 6  # rows of a grid
@@ -53,14 +55,23 @@ class Validation:
         usual = choose_metrics(side, side)
         self._metrics = tuple(dict.fromkeys((*usual, wanted)))
 
-    def scores(self, variables: Variables) -> dict[str, float]:
-        """Means over the set, by metric and region: `psnr_hole`, `l1_image`, ..."""
+    def scores(self, variables: Variables) -> tuple[dict[str, float], dict[str, float]]:
+        """Means over the set, and the state of the fills.
+
+        The first are by metric and region: `psnr_hole`, `l1_image`, ...; the second see
+        `health.fill_statistics`, with `seam` and, of two stages, `coarse_refined_gap`.
+        """
         key = jax.random.key(_SEED)
+        stages: dict[str, list[np.ndarray]] = {}
 
         def predict(image: Array, mask: Array, guide: Array | None) -> Array:
-            return self._predict(variables, key, image, mask, guide)["completed"]
+            found = self._predict(variables, key, image, mask, guide)
+            for name in ("completed", "coarse", "refined"):
+                if name in found:
+                    stages.setdefault(name, []).append(np.asarray(found[name]))
+            return found["completed"]
 
-        return evaluate_method(
+        scores = evaluate_method(
             predict,
             self._truth,
             self._holes,
@@ -68,6 +79,27 @@ class Validation:
             metrics=self._metrics,
             size=self._size,
         )
+        count = len(self._truth)
+        whole = {name: np.concatenate(parts)[:count] for name, parts in stages.items()}
+        return scores, self._health(whole)
+
+    def _health(self, stages: Mapping[str, np.ndarray]) -> dict[str, float]:
+        truth, holes = to_signed(self._truth), self._holes
+        completed = np.where(holes[..., None] > 0, stages["completed"], truth)
+        found = health.fill_statistics(completed, truth, holes)
+        mask = jnp.asarray(holes[..., None] > 0)
+        edges = seam((completed + 1) / 2, (truth + 1) / 2, mask)
+        found["seam"] = float(np.nanmedian(np.asarray(edges)))
+        if {"coarse", "refined"} <= set(stages):
+            inside = holes > 0
+            far = [
+                float(np.abs(stages[name] - truth)[inside].mean())
+                for name in ("coarse", "refined")
+                if stages[name].shape == truth.shape
+            ]
+            if len(far) == 2:
+                found["coarse_refined_gap"] = far[0] - far[1]
+        return found
 
     def grid(self, variables: Variables) -> np.ndarray:
         """[H, W, 3] uint8; one row per image: masked, stages, completed, truth."""

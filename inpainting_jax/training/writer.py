@@ -9,8 +9,9 @@ import json
 import math
 import os
 import pathlib
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -18,6 +19,7 @@ from PIL import Image
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tqdm import tqdm
 
 
 class Writer:
@@ -37,6 +39,7 @@ class Writer:
         (self.workdir / "samples").mkdir(parents=True, exist_ok=True)
         self._metrics = _open_after(self.workdir / "metrics.jsonl", step)
         self._speed = _open_after(self.workdir / "speed.jsonl", step)
+        self._health = _open_after(self.workdir / "health.jsonl", step)
         self._events = _Events(self.workdir / "tensorboard", step)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
@@ -46,6 +49,13 @@ class Writer:
     def speed(self, step: int, values: Mapping[str, float]) -> None:
         """Scalars that depend on the machine."""
         self._scalars("_speed", step, values)
+
+    def warnings(self, step: int, texts: Sequence[str]) -> None:
+        """What `health.Monitor` had to say, to `health.jsonl` and the terminal."""
+        for text in texts if self._active else ():
+            self._health.write(json.dumps({"step": step, "warning": text}) + "\n")
+            self._health.flush()
+            tqdm.write(f"health: {text}", file=sys.stderr)
 
     def samples(self, step: int, grid: np.ndarray) -> None:
         """A grid of images, [H, W, 3] uint8, to `samples/STEP.png`."""
@@ -59,6 +69,7 @@ class Writer:
         if self._active:
             self._metrics.close()
             self._speed.close()
+            self._health.close()
             self._events.close()
             self._active = False
 
