@@ -115,6 +115,7 @@ def test_discriminator_equals_the_port(small):
     assert np.abs(difference).max() < PROBABILITY
 
 
+@pytest.mark.slow
 def test_full_width_equals_the_port(golden, recipe_weights):
     file = golden(SOURCE)
     batch = centre_batch(file["full/image_u8"])
@@ -310,6 +311,7 @@ def test_every_variant_completes_images_of_another_size(variant):
     assert (np.asarray(stages["completed"]) != np.asarray(image))[~known].mean() > 0.99
 
 
+@pytest.mark.slow
 def test_every_variant_trains_all_its_parameters(variant):
     _, variables, _, steps = variant
     for name, step in steps.items():

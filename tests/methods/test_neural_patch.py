@@ -246,6 +246,7 @@ def test_the_window_reaches_as_far_as_its_features_see(tap):
     np.testing.assert_allclose(part[:, ring, ring], whole, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_noisy_pattern_is_cleaned_by_its_surroundings():
     """At least 3 dB nearer to the truth than the content (untrained features: 20)."""
     image, hole = stripes(64), middle_hole(64)
@@ -282,6 +283,7 @@ def method_and_variables(fresh_variables):
     return method, fresh_variables(method, jax.random.key(0), batch)
 
 
+@pytest.mark.slow
 def test_any_hole_in_any_image_is_filled_and_never_read(method_and_variables):
     method, variables = method_and_variables
     rng = np.random.default_rng(6)

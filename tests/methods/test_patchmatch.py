@@ -85,6 +85,7 @@ def test_vmapped_pictures_are_completed_as_well_as_single_ones(key):
     np.testing.assert_allclose(complete(key, images, holes, options), images, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_larger_bucket_changes_nothing(key, monkeypatch):
     image, hole = _noise(30, 26), _square(30, 26, 9, 8, 9)
     expected = _complete(key, image, hole)
