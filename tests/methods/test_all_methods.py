@@ -188,7 +188,8 @@ FIVE_TIMES = {"deepfill_v2"}  # what that method was asked to reach
 
 
 # The adversarial loss of latent_search compares distributions: nothing asks its
-# generator for these eight images, and 250 steps left hole L1 at 0.47 of 0.49.
+# generator for these eight images, and 250 steps left hole L1 at 0.47 of 0.49. What it
+# fits to an image is the latent: test_latent_search.py has the same test of that.
 FITTED = [name for name in LEARNED if name != "latent_search"]
 
 
