@@ -2,7 +2,8 @@
 
 A suite is a function `run(*, output, data, count, repeats)` that writes `report.json`
 and `table.md` into the folder `output`; one that measures trained weights also takes
-`weights`, a sequence of paths.
+`weights`, a sequence of paths, one that measures speed or memory `baseline`, the path
+of an earlier report.
 """
 
 from inpainting_jax.registry import Registry
@@ -10,6 +11,8 @@ from inpainting_jax.registry import Registry
 SUITES = Registry(
     "benchmark suite",
     {
+        "convolutions": "inpainting_jax.benchmarks.convolutions:run",
+        "forward": "inpainting_jax.benchmarks.forward:run",
         "metrics": "inpainting_jax.benchmarks.metric_speed:run",
         "neural_patch": "inpainting_jax.benchmarks.neural_patch:run",
         "patchmatch": "inpainting_jax.benchmarks.patchmatch:run",

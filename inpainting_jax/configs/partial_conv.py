@@ -52,6 +52,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.model.width = 64
     config.model.window = "volume"
     config.model.value_range = "unit"
+    config.model.convolution = "partial"  # "gated", "plain": the same U-Net of those
     config.model.features = "vgg16"
     config.model.tv_region = "dilated"
     config.model.l1_reduction = "all"

@@ -10,6 +10,7 @@ from inpainting_jax import images, losses
 from inpainting_jax.layers.partial import WINDOWS
 from inpainting_jax.methods.base import Method
 from inpainting_jax.methods.partial_conv.networks import (
+    CONVOLUTIONS,
     VALUE_RANGES,
     Generator,
     freeze_encoder_norm,
@@ -205,6 +206,7 @@ def build(
     window: str = "volume",
     first_bias: bool = False,
     value_range: str = "unit",
+    convolution: str = "partial",
     features: str = "none",
     tv_region: str = "dilated",
     l1_reduction: str = "all",
@@ -221,6 +223,8 @@ def build(
       first_bias: whether the first layer has a bias (mmagic).
       value_range: in which the network works and pixels are compared: "unit" [0, 1],
         "signed" [-1, 1] (mmagic) or "imagenet" (naoto0804).
+      convolution: "partial"; "gated" or "plain" for the same network of those, to
+        compare them. `width` of a gated one counts features without their gates.
       features: network of the terms `perceptual` and `style`: "none" (their weights
         must be 0), "vgg16", "random" or a file, see `features.feature_network`. It is
         loaded when an objective first needs it, never for inference.
@@ -237,6 +241,7 @@ def build(
     for kind, value, known in (
         ("window", window, WINDOWS),
         ("value_range", value_range, VALUE_RANGES),
+        ("convolution", convolution, CONVOLUTIONS),
         ("tv_region", tv_region, TV_REGIONS),
         ("l1_reduction", l1_reduction, REDUCTIONS),
     ):
@@ -248,6 +253,7 @@ def build(
         window=window,
         first_bias=first_bias,
         value_range=value_range,
+        convolution=convolution,
         dtype=jnp.dtype(compute_dtype),
     )
     terms = Terms(

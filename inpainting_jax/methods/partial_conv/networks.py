@@ -13,6 +13,7 @@ from inpainting_jax.layers.conv import Padding
 from inpainting_jax.types import Array
 
 VALUE_RANGES = ("unit", "signed", "imagenet")
+CONVOLUTIONS = ("partial", "gated", "plain")
 HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -46,9 +47,10 @@ def encoder_channels(width: int, depth: int) -> list[int]:
 
 
 class PartialBlock(nn.Module):
-    """Partial convolution (`conv`), normalisation (`norm`), activation.
+    """Convolution (`conv`) of one of three kinds, normalisation (`norm`), activation.
 
     Attributes:
+      convolution: "partial"; or "gated" or "plain", which take every pixel as valid.
       features: channels that leave the block.
       norm: builds the normalisation; None for none.
       activation: None for a linear block.
@@ -64,28 +66,36 @@ class PartialBlock(nn.Module):
     norm: Callable[..., nn.Module] | None = None
     activation: Callable[[Array], Array] | None = nn.relu
     window: str = "volume"
+    convolution: str = "partial"
     dtype: Any = None
 
     @nn.compact
     def __call__(self, features: Array, valid: Array) -> tuple[Array, Array]:
-        conv = layers.PartialConv(
-            self.features,
-            kernel_size=(self.kernel_size, self.kernel_size),
-            strides=self.strides,
-            padding=self.padding,
-            use_bias=self.use_bias,
-            kernel_init=HE_NORMAL,
-            window=self.window,
-            dtype=self.dtype,
-            name="conv",
-        )
-        features, valid = conv(features, valid)
+        features, valid = self._convolve(features, valid)
         if self.norm is not None:
             features = self.norm(name="norm")(features)
         if self.activation is not None:
             features = self.activation(features)
         # All channels of a layer's output are valid alike: one is kept.
         return features, valid[..., :1]
+
+    def _convolve(self, features: Array, valid: Array) -> tuple[Array, Array]:
+        options = {
+            "kernel_size": (self.kernel_size, self.kernel_size),
+            "strides": self.strides,
+            "padding": self.padding,
+            "use_bias": self.use_bias,
+            "kernel_init": HE_NORMAL,
+            "dtype": self.dtype,
+            "name": "conv",
+        }
+        if self.convolution == "partial":
+            conv = layers.PartialConv(self.features, window=self.window, **options)
+            return conv(features, valid)
+        # The activation comes after the normalisation, for all three.
+        kind = {"gated": layers.GatedConv, "plain": layers.ConvBlock}[self.convolution]
+        features = kind(self.features, activation=None, **options)(features)
+        return features, jnp.ones_like(features[..., :1], jnp.float32)
 
 
 class Generator(nn.Module):
@@ -95,6 +105,8 @@ class Generator(nn.Module):
       width: channels that leave the first layer; 64 in the paper.
       depth: halvings; 8 for 512 px (32,859,732 parameters), 7 for 256 px (25,779,796).
       window: see `layers.partial_conv`.
+      convolution: "partial"; or the same network of "gated" or "plain" convolutions,
+        which are told the mask as a fourth channel of their input instead.
       first_bias: whether the first layer has a bias (mmagic).
       value_range: in which it works: "unit" [0, 1], "signed" [-1, 1] or "imagenet"
         (less the mean, by the standard deviation).
@@ -106,6 +118,7 @@ class Generator(nn.Module):
     window: str = "volume"
     first_bias: bool = False
     value_range: str = "unit"
+    convolution: str = "partial"
     dtype: Any = None
 
     @nn.compact
@@ -127,13 +140,21 @@ class Generator(nn.Module):
           freeze_encoder_norm: not in the encoder, though.
 
         Returns:
-          [B, H, W, 3] float32, not bounded, near [-1, 1]; and [B, H, W, 1] valid.
+          [B, H, W, 3] float32, not bounded, near [-1, 1]; and [B, H, W, 1] valid (all
+          of it, if the convolutions are not partial ones).
         """
-        block = functools.partial(PartialBlock, window=self.window, dtype=self.dtype)
+        block = functools.partial(
+            PartialBlock,
+            window=self.window,
+            convolution=self.convolution,
+            dtype=self.dtype,
+        )
         # Two kinds of normalisation: of the encoder, and of the decoder.
         encoder_norm = layers.batch_norm(train and not freeze_encoder_norm)
         decoder_norm = layers.batch_norm(train)
         features = to_native(images.mask_image(image, mask), self.value_range)
+        if self.convolution != "partial":
+            features = jnp.concatenate([features, mask.astype(features.dtype)], axis=-1)
         valid = 1 - mask
         channels = encoder_channels(self.width, self.depth)
         skips = []
