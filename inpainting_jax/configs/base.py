@@ -41,6 +41,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.compute_dtype = (
         "float32"  # or bfloat16: convolutions only, losses stay float32
     )
+    # True: what a block computes inside is computed again in the backward pass instead
+    # of kept: the same numbers from less memory, in more time.
+    config.remat = False
 
     config.schedule = ("joint",)  # names of the phases, in order
     config.phases = ConfigDict()

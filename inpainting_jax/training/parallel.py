@@ -100,6 +100,7 @@ def _jit_runner(step: Step, mesh: Mesh) -> Runner:
             functools.partial(step, phase=phase),
             out_shardings=(whole, whole),
             donate_argnums=0,
+            compiler_options=_step_options(step, mesh),
         )
 
     def put(batch: Mapping[str, np.ndarray], stacked: bool) -> Mapping[str, Array]:
@@ -111,6 +112,15 @@ def _jit_runner(step: Step, mesh: Mesh) -> Runner:
         }
 
     return Runner(mesh, lambda s: s, lambda s: s, put, compile_phase)
+
+
+def _step_options(step: Step, mesh: Mesh) -> dict[str, Any] | None:
+    """How a step is compiled, where that is not the compiler's own choice."""
+    if step.remat and mesh.devices.flat[0].platform == "cpu":
+        # The CPU's scheduler looks for work to do at once and holds every block's
+        # gradients meanwhile: a third of the peak, without being faster on two cores.
+        return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+    return None
 
 
 def _pmap_runner(step: Step, mesh: Mesh) -> Runner:

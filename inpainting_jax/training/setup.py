@@ -84,6 +84,7 @@ def build_step(
         prepare=_build_prepare(config),
         ema=config.ema.to_dict(),
         fresh_batches=config.fresh_batches,
+        remat=config.remat,
     )
     return method, plan, step, parallel.make_runner(config.parallel, step)
 

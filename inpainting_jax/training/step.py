@@ -15,6 +15,7 @@ import optax
 
 from inpainting_jax.methods.base import Method
 from inpainting_jax.training.phases import Phase
+from inpainting_jax.training.remat import rematerialised
 from inpainting_jax.training.state import TrainState
 from inpainting_jax.types import Array, Batch, Key, Metrics
 
@@ -31,6 +32,7 @@ class Step:
       prepare: `(key, raw) -> batch`; draws the masks.
       ema: `{network: decay in (0, 1)}`.
       fresh_batches: whether `raw` holds one batch per update, stacked in front.
+      remat: whether blocks are computed again in the backward pass: less memory.
       average: takes the mean over devices of a tree, where each device sees its part of
         the batch (`pmap`); does nothing where one program sees all of it (`jit`).
     """
@@ -40,6 +42,7 @@ class Step:
     prepare: PrepareBatch
     ema: Mapping[str, float] = dataclasses.field(default_factory=dict)
     fresh_batches: bool = False
+    remat: bool = False
     average: Callable[[Any], Any] = lambda tree: tree
 
     def __call__(
@@ -65,7 +68,10 @@ class Step:
     ) -> tuple[TrainState, Metrics]:
         """One optimiser update of the network `name`, left out if it is not finite."""
         params = state.variables[name]["params"]
-        objective = jax.value_and_grad(self.method.objectives[name], has_aux=True)
+        objective = self.method.objectives[name]
+        if self.remat:
+            objective = rematerialised(objective)
+        objective = jax.value_and_grad(objective, has_aux=True)
         weights = dict(phase.loss_weights)
         (loss, aux), grads = self.average(
             objective(params, state.variables, key, batch, weights)
