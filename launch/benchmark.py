@@ -4,6 +4,8 @@ python -m launch.benchmark --suite=patchmatch --output=runs/benchmark \
     --data=folder:/path/to/unseen/photographs
 python -m launch.benchmark --suite=spg_net --output=runs/benchmark_spg --count=202 \
     --data=tfds_dir:data/streets:validation --weights=runs/spg_net
+python -m launch.benchmark --suite=forward --output=runs/forward --repeats=5 \
+    --baseline=runs/earlier/report.json
 
 Exit status 2 on wrong use.
 """
@@ -22,6 +24,7 @@ _DATA = flags.DEFINE_multi_string("data", [], "Data SPEC of further pictures.")
 _COUNT = flags.DEFINE_integer("count", 12, "Pictures of each --data.", lower_bound=1)
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Timed rounds.", lower_bound=1)
 _WEIGHTS = flags.DEFINE_multi_string("weights", [], "Runs, for suites that want them.")
+_BASELINE = flags.DEFINE_string("baseline", "", "Earlier report.json of the suite.")
 flags.mark_flags_as_required(["suite", "output"])
 
 
@@ -31,10 +34,11 @@ def main(argv: list[str]) -> int:
     try:
         if argv[1:]:
             raise ValueError(f"unexpected arguments: {' '.join(argv[1:])}")
-        extra = {"weights": _WEIGHTS.value} if _WEIGHTS.value else {}
         suite = SUITES[_SUITE.value]
-        if extra and "weights" not in inspect.signature(suite).parameters:
-            raise ValueError(f"the suite {_SUITE.value} takes no --weights")
+        extra = {flag.name: flag.value for flag in (_WEIGHTS, _BASELINE) if flag.value}
+        for name in extra:
+            if name not in inspect.signature(suite).parameters:
+                raise ValueError(f"the suite {_SUITE.value} takes no --{name}")
         suite(
             output=_OUTPUT.value,
             data=_DATA.value,

@@ -11,12 +11,14 @@ from inpainting_jax.registry import Registry
 SUITES = Registry(
     "benchmark suite",
     {
+        "attention": "inpainting_jax.benchmarks.attention:run",
         "convolutions": "inpainting_jax.benchmarks.convolutions:run",
         "forward": "inpainting_jax.benchmarks.forward:run",
         "metrics": "inpainting_jax.benchmarks.metric_speed:run",
         "neural_patch": "inpainting_jax.benchmarks.neural_patch:run",
         "patchmatch": "inpainting_jax.benchmarks.patchmatch:run",
         "spg_net": "inpainting_jax.benchmarks.spg_net:run",
+        "step": "inpainting_jax.benchmarks.gan_step:run",
     },
 )
 

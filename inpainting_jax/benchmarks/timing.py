@@ -19,11 +19,13 @@ class Timing(NamedTuple):
       wall: median wall time of the later calls.
       processor: median processor time of the later calls, over all threads; what other
         programs do on the machine changes it least.
+      walls: wall time of each later call, in the order of the rounds.
     """
 
     first: float
     wall: float
     processor: float
+    walls: tuple[float, ...] = ()
 
 
 def alternate(
@@ -46,9 +48,16 @@ def alternate(
             wall[name][0],
             float(np.median(wall[name][1:])),
             float(np.median(processor[name][1:])),
+            tuple(wall[name][1:]),
         )
         for name in functions
     }
+
+
+def quartiles(values: tuple[float, ...]) -> tuple[float, float]:
+    """The first and the third quartile: half of the values lie between them."""
+    low, high = np.quantile(values, (0.25, 0.75))
+    return float(low), float(high)
 
 
 def machine() -> dict[str, Any]:
