@@ -12,8 +12,8 @@ import sys
 from absl import app, flags, logging
 
 from inpainting_jax import runtime
-from inpainting_jax.evaluation import blending, comparison, strategies
-from launch.parsing import parse_flags
+from inpainting_jax.evaluation import blending, strategies
+from launch.parsing import flag_values, parse_flags
 
 text, number, enum = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_enum
 names = flags.DEFINE_list
@@ -40,9 +40,10 @@ flags.DEFINE_bool("progress", True, "Draw a progress bar.")
 
 def main(argv: list[str]) -> int:
     """Evaluates; returns the exit status."""
+    from inpainting_jax.evaluation import comparison  # late: --help needs no network
+
     logging.set_verbosity(logging.WARNING)
-    ours = flags.FLAGS.get_flags_for_module(sys.modules[__name__])
-    values = {flag.name: flag.value for flag in ours}
+    values = flag_values(__name__)
     try:
         if argv[1:]:
             raise ValueError(f"unexpected arguments: {' '.join(argv[1:])}")

@@ -10,8 +10,8 @@ import sys
 from absl import app, flags, logging
 
 from inpainting_jax import image_files, images, runtime
-from inpainting_jax.evaluation import blending, folders, strategies
-from launch.parsing import parse_flags
+from inpainting_jax.evaluation import blending, strategies
+from launch.parsing import flag_values, parse_flags, tell
 
 text, number, enum = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_enum
 switch, strings = flags.DEFINE_bool, flags.DEFINE_multi_string
@@ -39,16 +39,15 @@ switch("black_lines", False, "Guides are black lines on white.")
 
 def main(argv: list[str]) -> int:
     """Completes the images; returns the exit status."""
+    from inpainting_jax.evaluation import folders  # late: --help needs no network
+
     logging.set_verbosity(logging.WARNING)  # JAX tells which back-ends it lacks
-    ours = flags.FLAGS.get_flags_for_module(sys.modules[__name__])
-    values = {flag.name: flag.value for flag in ours}
+    values = flag_values(__name__)
     try:
         if argv[1:]:
             raise ValueError(f"unexpected arguments: {' '.join(argv[1:])}")
         runtime.use_compilation_cache(values.pop("compilation_cache"))
-        rows = folders.inpaint_files(
-            **values, tell=lambda line: print(line, flush=True)
-        )
+        rows = folders.inpaint_files(**values, tell=tell)
     except (ValueError, OSError) as error:
         print(f"inpaint: {error}", file=sys.stderr)
         return 2

@@ -18,6 +18,17 @@ def parse_flags(argv: list[str]) -> list[str]:
         sys.exit(2)
 
 
+def flag_values(module: str, *, only_given: bool = False) -> dict[str, Any]:
+    """`{name: value}` of the flags that a module, by its `__name__`, defines."""
+    own = flags.FLAGS.get_flags_for_module(sys.modules[module])
+    return {f.name: f.value for f in own if f.present or not only_given}
+
+
+def tell(line: str) -> None:
+    """Prints a line at once, where it may be long until the next."""
+    print(line, flush=True)
+
+
 def parse_pairs(flag: str, texts: Sequence[str]) -> dict[str, str]:
     """`{NAME: VALUE}` of a repeatable flag `NAME=VALUE`, or an error that names it."""
     pairs = dict(text.split("=", 1) for text in texts if "=" in text)

@@ -7,8 +7,6 @@ import sys
 
 from absl import app, flags, logging
 
-from inpainting_jax.data import prepare
-
 _IMAGES = flags.DEFINE_string("images", None, "folder of images, read recursively")
 _OUTPUT = flags.DEFINE_string("output", None, "folder of the data set to make")
 _LABELS = flags.DEFINE_string(
@@ -30,6 +28,8 @@ _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "replace an earlier data s
 
 def main(argv: list[str]) -> None:
     """Prepares the data set; exit status 2 on wrong use."""
+    from inpainting_jax.data import prepare  # late: --help needs no reader
+
     if argv[1:]:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.ERROR)  # TFDS tells its inner steps otherwise

@@ -12,7 +12,6 @@ import sys
 
 from absl import app, flags, logging
 
-from inpainting_jax.evaluation import merging
 from launch.parsing import parse_flags
 
 _RUNS = flags.DEFINE_list(
@@ -24,6 +23,8 @@ flags.mark_flag_as_required("output")
 
 def main(argv: list[str]) -> int:
     """Merges; returns the exit status."""
+    from inpainting_jax.evaluation import merging  # late: --help needs no plots
+
     logging.set_verbosity(logging.WARNING)
     try:
         if argv[1:]:

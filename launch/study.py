@@ -13,9 +13,8 @@ import sys
 
 from absl import app, flags
 
-from inpainting_jax.study import commands
 from inpainting_jax.study.design import MODES
-from launch.parsing import parse_flags
+from launch.parsing import flag_values, parse_flags
 
 text, number, enum = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_enum
 names = flags.DEFINE_list
@@ -46,10 +45,10 @@ flags.DEFINE_float("correlation", 0.05, "Of the answers of one observer.")
 
 def main(argv: list[str]) -> int:
     """Runs one command; returns the exit status."""
+    from inpainting_jax.study import commands  # late: --help needs no pictures
+
     try:
-        ours = flags.FLAGS.get_flags_for_module(sys.modules[__name__])
-        given = {flag.name: flag.value for flag in ours if flag.present}
-        print(commands.run(argv[1:], given))
+        print(commands.run(argv[1:], flag_values(__name__, only_given=True)))
     except (ValueError, OSError) as error:
         print(f"study: {error}", file=sys.stderr)
         return 2

@@ -9,12 +9,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import scipy.ndimage
-import scipy.sparse
-import scipy.sparse.linalg
+import scipy  # its parts are imported when first used
 
 from inpainting_jax import images
-from inpainting_jax.methods.classical import telea_fill
 
 BLENDS = ("none", "feather", "poisson", "telea_poisson")
 FEATHER_RADIUS = 4
@@ -134,6 +131,8 @@ def telea_poisson(
     The authors call OpenCV's seamless clone, which leaves out a rim of three pixels in
     the same way but also moves known pixels; here those are the Dirichlet boundary.
     """
+    from inpainting_jax.methods.classical import telea_fill  # late: brings flax along
+
     known = np.where(hole[..., None], np.float32(0), image)
     fill = images.to_signed(telea_fill(images.to_unit(known), hole, radius=1))
     core = hole
@@ -219,7 +218,7 @@ def _grids(system, hole: np.ndarray) -> tuple[list[tuple], Any]:
     return grids, scipy.sparse.linalg.splu(system.tocsc())
 
 
-def _linear(side: int) -> scipy.sparse.csr_matrix:
+def _linear(side: int) -> "scipy.sparse.csr_matrix":
     """Linear interpolation [side, ceil(side / 2)] from every second pixel."""
     left = np.arange(side) // 2
     right = np.minimum((np.arange(side) + 1) // 2, (side - 1) // 2)
@@ -242,7 +241,7 @@ def _cycle(grids: list[tuple], coarsest, residual: np.ndarray) -> np.ndarray:
     return solution
 
 
-def _laplace_system(values, hole, rim) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
+def _laplace_system(values, hole, rim) -> "tuple[scipy.sparse.csr_matrix, np.ndarray]":
     """The 5-point equations of the hole's pixels: matrix [N, N], right side [N, C].
 
     Neighbours that are neither hole nor rim, or beyond the image, drop out.

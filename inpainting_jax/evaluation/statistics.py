@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts are imported when first used: `stats` takes a second
 
 RESAMPLES = 10_000
 MIN_IMAGES = 20
