@@ -14,6 +14,7 @@ SUITES = Registry(
         "attention": "inpainting_jax.benchmarks.attention:run",
         "convolutions": "inpainting_jax.benchmarks.convolutions:run",
         "forward": "inpainting_jax.benchmarks.forward:run",
+        "layers": "inpainting_jax.benchmarks.layer_speed:run",
         "metrics": "inpainting_jax.benchmarks.metric_speed:run",
         "neural_patch": "inpainting_jax.benchmarks.neural_patch:run",
         "patchmatch": "inpainting_jax.benchmarks.patchmatch:run",
