@@ -14,6 +14,7 @@ than the training images; a method that is not `full_size` gets its training siz
 
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -58,7 +59,8 @@ def plan(
       hole: [H, W] bool; nowhere set gives no windows.
       strategy: one of `STRATEGIES`; "auto" see above. "full": the whole image as it is.
         "resize": the whole image with its longer side at `size`. "crop": each hole with
-        a context of half its side. "tile": overlapping squares of `size`.
+        a context of half its side. "tile": overlapping squares of `size`, and of more,
+        scaled down to it, where the hole is wider than half of that.
       traits: of the method.
       size: "resize": the longer side; "tile": the side of a tile; "crop": the least
         side of a crop; "auto": the longest side at which the method works. None: the
@@ -187,20 +189,64 @@ def _components(hole: np.ndarray) -> list[Box]:
 
 
 def _tiles(hole: np.ndarray, size: int) -> list[Window]:
-    """Squares that overlap by a quarter or more, those that touch the hole."""
+    """Overlapping squares over the hole, larger ones where it is wide.
+
+    The squares of one part of the hole share a scale: two that looked at it from
+    different distances would not fill it alike, and the seams would show.
+    """
     windows = []
-    sides = [min(size, limit) for limit in hole.shape]
-    for top in _starts(hole.shape[0], sides[0]):
-        for left in _starts(hole.shape[1], sides[1]):
-            core = box = (top, left, *sides)
-            if not part_of(hole, core).any():
+    for side, part in _by_width(hole, size):
+        sides = [min(side, limit) for limit in hole.shape]
+        regions = [(0, 0, *hole.shape)]
+        if side > size:  # laid around each part, so that most need one square
+            regions = [_with_context(box, side, hole) for box in _components(part)]
+        for region in regions:
+            windows += _cover(hole, part, region, sides, size)
+    return windows
+
+
+def _with_context(box: Box, side: int, hole: np.ndarray) -> Box:
+    """A quarter of a tile more on each side, and at least a tile."""
+    wanted = [max(length + side // 2, side) for length in box[2:]]
+    return _grown(box, *wanted, hole.shape)
+
+
+def _cover(hole, part, region: Box, sides, size: int) -> list[Window]:
+    """Squares of `sides` over a region, those that touch a part of the hole."""
+    windows = []
+    for top in _starts(region[2], sides[0]):
+        for left in _starts(region[3], sides[1]):
+            core = box = (region[0] + top, region[1] + left, *sides)
+            if not part_of(part, core).any():
                 continue
             # A tile that is mostly hole must look further to know what to continue.
             while part_of(hole, box).mean() > _MAX_TILE_HOLE and box[2:] != hole.shape:
                 box = _grown(box, 3 * box[2] // 2 + 1, 3 * box[3] // 2 + 1, hole.shape)
-            ratio = min(1.0, max(sides) / max(box[2:]))
-            windows.append(_scaled(Window(box, core, tuple(sides)), ratio))
+            ratio = min(1.0, size / max(box[2:]))
+            windows.append(_scaled(Window(box, core, box[2:]), ratio))
     return windows
+
+
+def _by_width(hole: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(side of a tile, part of the hole that is narrower than half of it), growing."""
+    side, left = size, hole
+    while left.any():
+        wide = left & _opened(hole, side // 2)
+        if side >= max(hole.shape):
+            wide = np.zeros_like(hole)
+        part, left = left & ~wide, wide
+        if part.any():
+            yield side, part
+        side = 3 * side // 2 + 1
+
+
+def _opened(hole: np.ndarray, width: int) -> np.ndarray:
+    """What lies in, or beside, squares wider than `width` that fit into the hole."""
+    reach = (width + 1) // 2  # a square of 2 * reach + 1
+    padded = np.pad(hole, 1).astype(np.uint8)  # the hole ends where the image does
+    inner = cv2.distanceTransform(padded, cv2.DIST_C, 3)[1:-1, 1:-1] > reach
+    distance = cv2.distanceTransform((~inner).astype(np.uint8), cv2.DIST_C, 3)
+    return (distance <= 2 * reach) & inner.any()
 
 
 def _starts(length: int, side: int) -> list[int]:

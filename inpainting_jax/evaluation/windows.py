@@ -4,6 +4,7 @@ Sides are in pixels; a box is (top, left, height, width).
 """
 
 import dataclasses
+import math
 
 import cv2
 import numpy as np
@@ -107,8 +108,9 @@ def merge(
 ) -> np.ndarray:
     """The [H, W, C] prediction from those of the windows [h, w, C], at working size.
 
-    Where cores overlap, weights fall off linearly towards their edges. Pixels outside
-    every core are 0.
+    Where cores overlap, weights fall off linearly towards their edges, and with the
+    area of a pixel at working size: sharp before blurred. Pixels outside every core
+    are 0.
     """
     channels = results[0].shape[-1]
     total = np.zeros((*shape, channels), np.float32)
@@ -120,6 +122,7 @@ def merge(
         weight = np.ones((height, width, 1), np.float32)
         if len(windows) > 1:
             weight *= np.minimum(_ramp(height)[:, None], _ramp(width))[..., None]
+            weight *= math.prod(window.work) / math.prod(window.box[2:])
         part_of(total, window.core)[:] += weight * result
         part_of(weights, window.core)[:] += weight
     return total / np.maximum(weights, np.finfo(np.float32).tiny)

@@ -82,11 +82,23 @@ def test_far_holes_get_crops_of_their_own_and_near_ones_share():
 
 
 def test_tiles_that_are_mostly_hole_look_further():
-    hole = hole_of((400, 400), (100, 100, 200, 200))
-    for window in plan(hole, strategy="tile", traits=LEARNED)[1]:
-        top, left, height, width = window.box
-        assert hole[top : top + height, left : left + width].mean() <= 0.5
-        assert window.core[2:] == (64, 64) and max(window.work) <= 64
+    speckled = np.tile(np.arange(400) % 16 < 10, (400, 1))  # narrow holes, closely set
+    tiles = plan(speckled, strategy="tile", traits=LEARNED)[1]
+    assert all(tile.core[2:] == (64, 64) for tile in tiles)
+    assert tiles[0].box == (0, 0, 400, 400) and tiles[0].work == (64, 64)
+
+
+def test_a_wide_hole_is_one_tile_and_the_stroke_beside_it_is_tiled_finely():
+    hole = hole_of((900, 900), (300, 300, 200, 180), (100, 100, 20, 700))
+    tiles = plan(hole, strategy="tile", traits=LEARNED)[1]
+    (wide,) = [tile for tile in tiles if tile.box[2] > 64]
+    top, left, height, width = wide.box
+    assert hole[top : top + height, left : left + width].mean() <= 0.5
+    assert top <= 300 - 32 and left <= 300 - 32 and max(wide.work) == 64
+    assert top + height >= 500 + 32 and left + width >= 480 + 32
+    fine = [tile for tile in tiles if tile is not wide]
+    assert all(tile.core[2:] == tile.work == (64, 64) for tile in fine)
+    assert len(fine) >= 700 / 48
 
 
 def test_auto_follows_its_rule(monkeypatch):
@@ -149,7 +161,7 @@ def test_lines_stay_lines_when_shrunk():
 
 
 def test_overlapping_tiles_fade_into_each_other():
-    hole = hole_of((20, 100), (0, 0, 20, 99))
+    hole = hole_of((20, 100), (8, 0, 4, 99))
     _, tiles = plan(hole, strategy="tile", traits=UNTRAINED, size=40)
     results = [np.full((*w.work, 1), i, np.float32) for i, w in enumerate(tiles)]
     merged = windows.merge(tiles, results, hole.shape)[10, :, 0]
