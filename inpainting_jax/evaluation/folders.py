@@ -67,6 +67,7 @@ def inpaint_files(
     suffix: str = "",
     overwrite: bool = False,
     option: Sequence[str] = (),
+    shard: str = "0/1",
     tell: Callable[[str], None] = lambda message: None,
     **settings: Any,
 ) -> list[Row]:
@@ -83,6 +84,7 @@ def inpaint_files(
       suffix: added to the names of the outputs.
       overwrite: whether outputs that exist are made anew.
       option: build arguments of the method, each as "name=value".
+      shard: "i/n", see `pair`; each has a report of its own, `report-i-of-n.csv`.
       tell: takes a line for the user, as the work goes on.
       **settings: fields of `Settings`.
 
@@ -105,9 +107,11 @@ def inpaint_files(
         format=format,
         suffix=suffix,
         in_alpha=how.mask_convention == "alpha",
+        shard=shard,
     )
     single = len(tasks) == 1 and tasks[0].output == pathlib.Path(outputs)
     folder = tasks[0].output.parent if single else pathlib.Path(outputs)
+    report = REPORT if shard == "0/1" else f"report-{shard.replace('/', '-of-')}.csv"
     label = " ".join([method, *([f"weights={weights}"] if weights else []), *option])
     return complete_all(
         fill,
@@ -115,7 +119,7 @@ def inpaint_files(
         settings=how,
         label=label,
         overwrite=overwrite,
-        report=folder / REPORT,
+        report=folder / report,
         tell=tell,
     )
 

@@ -8,6 +8,9 @@ import collections
 import dataclasses
 import os
 import pathlib
+import re
+import zlib
+from collections.abc import Sequence
 
 from inpainting_jax.image_files import SUFFIXES
 
@@ -49,6 +52,7 @@ def pair(
     format: str | None = None,
     suffix: str = "",
     in_alpha: bool = False,
+    shard: str = "0/1",
 ) -> list[Task]:
     """The tasks of one image file, or of a folder and its sub-folders.
 
@@ -61,10 +65,13 @@ def pair(
         change the known pixels.
       suffix: added to the name of each output.
       in_alpha: whether an image may be its own mask, by its transparency.
+      shard: "i/n": only the images of the i-th of n processes, counted from 0. Whose an
+        image is follows from its name alone: no two processes take the same one,
+        whenever they start and whatever is added to the folder meanwhile.
 
     Raises:
-      WrongUseError: a path is missing, nothing is there to do, no image has a mask, or
-        an output would replace an image or a mask.
+      WrongUseError: a path is missing, nothing is there to do, no image has a mask, an
+        output would replace an image or a mask, or there is no such shard.
     """
     images, outputs = pathlib.Path(images), pathlib.Path(outputs)
     sources = _listed(images, "images")
@@ -99,7 +106,21 @@ def pair(
         for image, (target, form) in zip(sources, targets, strict=True)
     ]
     _check_outputs(tasks)
-    return tasks
+    return _of_shard(tasks, shard, images)
+
+
+def _of_shard(tasks: Sequence[Task], shard: str, images: pathlib.Path) -> list[Task]:
+    """The tasks whose names fall to one of several processes."""
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    index, count = map(int, match.groups()) if match else (0, 0)
+    if index >= count:
+        raise WrongUseError(
+            f"--shard={shard} is not of the form i/n with i from 0 to n - 1, e.g. 0/4"
+            " to 3/4 for four processes"
+        )
+    if count > 1 and images.is_file():
+        raise WrongUseError(f"--shard={shard} is for folders; {images} is one image")
+    return [t for t in tasks if zlib.crc32(t.name.encode()) % count == index]
 
 
 def _listed(path: pathlib.Path, flag: str) -> list[pathlib.Path]:

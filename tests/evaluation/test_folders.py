@@ -1,5 +1,9 @@
 """A folder of images: reported, resumable, robust against single files."""
 
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -219,3 +223,51 @@ def test_reports_of_another_kind_are_replaced(folder):
     rows, _ = run(folder)
     assert rows["a.png"].status == "done"
     assert len(folder_report.read_report(folder / "out" / "report.csv")) == 3
+
+
+@pytest.fixture
+def many(folder):
+    """The folder with twelve images more."""
+    source = folder / "images" / "a.png"
+    for number in range(12):
+        (folder / "images" / f"{number}.png").write_bytes(source.read_bytes())
+    return folder
+
+
+def check_shards(folder):
+    """Every image is in one of two reports, none in both."""
+    reports = [
+        folder_report.read_report(folder / "out" / f"report-{i}-of-2.csv")
+        for i in range(2)
+    ]
+    assert len(reports[0]) > 2 and len(reports[1]) > 2
+    assert not set(reports[0]) & set(reports[1])
+    assert len(reports[0] | reports[1]) == 15
+    assert len(list((folder / "out").glob("*.[pt][ni][gf]"))) == 15
+
+
+def test_shards_of_a_folder_do_no_file_twice(many):
+    for shard in ("0/2", "1/2"):
+        rows, _ = run(many, shard=shard, overwrite=True)
+        assert {row.status for row in rows.values()} == {"done"}
+    check_shards(many)
+    # Another number of processes takes up what is there.
+    rows, _ = run(many, shard="2/3")
+    assert {row.status for row in rows.values()} == {"skipped"} and len(rows) < 15
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_folder(many):
+    command = [sys.executable, "-m", "launch.inpaint", "--method=telea"]
+    command += [f"--images={many / 'images'}", f"--masks={many / 'mask.png'}"]
+    command += [f"--outputs={many / 'out'}", "--overwrite"]
+    root = pathlib.Path(__file__).parents[2]
+    both = [subprocess.Popen([*command, f"--shard={i}/2"], cwd=root) for i in range(2)]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    check_shards(many)
+
+
+@pytest.mark.parametrize("shard", ["2/2", "1", "a/2", "0/0", "-1/2"])
+def test_a_shard_that_does_not_exist_is_refused(folder, shard):
+    with pytest.raises(ValueError, match=f"--shard={shard} is not of the form i/n"):
+        run(folder, shard=shard)
