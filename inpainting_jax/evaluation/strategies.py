@@ -217,8 +217,13 @@ def _cover(hole, part, region: Box, sides, size: int) -> list[Window]:
     for top in _starts(region[2], sides[0]):
         for left in _starts(region[3], sides[1]):
             core = box = (region[0] + top, region[1] + left, *sides)
-            if not part_of(part, core).any():
+            own = part_of(part, core)
+            if not own.any():
                 continue
+            if (part_of(hole, core) & ~own).any():
+                # The rest is better seen by the tiles of another scale.
+                down, right, *extent = _extent(own)
+                core = (box[0] + down, box[1] + right, *extent)
             # A tile that is mostly hole must look further to know what to continue.
             while part_of(hole, box).mean() > _MAX_TILE_HOLE and box[2:] != hole.shape:
                 box = _grown(box, 3 * box[2] // 2 + 1, 3 * box[3] // 2 + 1, hole.shape)
