@@ -9,6 +9,10 @@ import zlib
 CACHE = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+# The suite compiles thousands of programs and runs each a few times: less optimisation
+# by LLVM saves a third of its processor time. A later flag of the user's own wins.
+FASTER = "--xla_backend_optimization_level=1"
+os.environ["XLA_FLAGS"] = f"{FASTER} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import jax
 import numpy as np

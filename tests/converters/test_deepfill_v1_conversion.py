@@ -94,6 +94,7 @@ def test_what_is_written_under_mmagics_names_comes_back(root, written):
     assert_same_tree(converted.variables, jax.tree.map(np.asarray, dict(variables)))
 
 
+@pytest.mark.slow
 def test_mmagics_rules_change_the_picture_one_by_one(written):
     """None of the switches that its converter sets is idle."""
     # Faint features, so that a score of 0 weighs something in the softmax.

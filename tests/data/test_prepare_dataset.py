@@ -1,6 +1,7 @@
 """A folder becomes a data set; bad files are reported; nothing is half done."""
 
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -183,3 +184,34 @@ def test_wrong_options_are_refused(images, tmp_path):
     ]:
         with pytest.raises(ValueError, match=words):
             prepare.prepare_dataset(images, tmp_path / "out", **wrong)
+
+
+def test_a_beam_pipeline_writes_the_same_records(images, tmp_path):
+    pytest.importorskip("apache_beam")
+    labels = tmp_path / "labels"
+    for path in sorted(images.rglob("*.*")):
+        save(labels / path.relative_to(images).with_suffix(".png"), noise(channels=1))
+    options = {"labels": labels, "val_fraction": 0.5, "num_shards": 2}
+    prepare.prepare_dataset(images, tmp_path / "one", **options)
+    prepare.prepare_dataset(
+        images, tmp_path / "many", beam=["--runner=DirectRunner"], **options
+    )
+    for split in ("train", "validation"):
+        records = []
+        for output in ("one", "many"):
+            builder = tfds.builder_from_directory(tmp_path / output)
+            source = builder.as_data_source(split)
+            found = {r["name"]: (r["image"], r["label_map"]) for r in source}
+            assert len(found) == len(source) > 0
+            records.append(found)
+        assert records[0].keys() == records[1].keys()
+        for name, arrays in records[0].items():
+            for array, other in zip(arrays, records[1][name], strict=True):
+                np.testing.assert_array_equal(array, other)
+
+
+def test_beam_that_is_not_installed_is_named(images, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[beam\]'"):
+        prepare.prepare_dataset(images, tmp_path / "out", beam=[])
+    assert not (tmp_path / "out").exists()

@@ -93,13 +93,17 @@ def test_bfloat16_block_keeps_float32_parameters(key):
 
 def test_upsample_and_stack_take_any_convolution(key):
     features = jnp.ones((1, 5, 4, 3))
-    out, variables = UpsampleConv(6, conv=GatedConv).init_with_output(key, features)
+    out, variables = jax.eval_shape(
+        UpsampleConv(6, conv=GatedConv).init_with_output, key, features
+    )
     assert out.shape == (1, 10, 8, 6)
     assert jax.tree.map(jnp.shape, variables["params"]["conv"]) == {
         "kernel": (3, 3, 3, 12),
         "bias": (12,),
     }
-    out, variables = DilatedStack(3, conv=GatedConv).init_with_output(key, features)
+    out, variables = jax.eval_shape(
+        DilatedStack(3, conv=GatedConv).init_with_output, key, features
+    )
     assert out.shape == features.shape
     assert list(variables["params"]) == ["conv0", "conv1", "conv2", "conv3"]
 

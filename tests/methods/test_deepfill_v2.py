@@ -193,7 +193,12 @@ def test_sketch_lines_count_inside_the_hole_only(fresh_variables):
 def test_a_discriminator_without_opinion_costs_one(tiny):
     method, variables, batch = tiny
     silent = jax.tree.map(jnp.zeros_like, variables["discriminator"]["params"])
-    loss, aux = method.objectives["discriminator"](silent, variables, None, batch, {})
+    judge = jax.jit(
+        lambda params: method.objectives["discriminator"](
+            params, variables, None, batch, {}
+        )
+    )
+    loss, aux = judge(silent)
     assert loss == pytest.approx(1.0)  # 0.5 + 0.5
     assert set(aux.updates) == {"discriminator"}
 
@@ -201,8 +206,11 @@ def test_a_discriminator_without_opinion_costs_one(tiny):
 def test_an_unknown_loss_weight_is_named(tiny):
     method, variables, batch = tiny
     with pytest.raises(ValueError, match=r"\['l7'\].*l1_hole"):
-        method.objectives["generator"](
-            variables["generator"]["params"], variables, None, batch, {"l7": 1.0}
+        jax.eval_shape(
+            lambda params: method.objectives["generator"](
+                params, variables, None, batch, {"l7": 1.0}
+            ),
+            variables["generator"]["params"],
         )
 
 

@@ -178,9 +178,9 @@ def test_the_prior_draws_towards_what_the_discriminator_likes(key):
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (32, 96)])
-def test_any_size_is_searched_at_64_pixels(key, shape):
+def test_any_size_is_searched_at_64_pixels(key, shape, fresh_variables):
     method = METHODS["latent_search"](**TINY)
-    variables = method.init(key, {})
+    variables = fresh_variables(method, key, {})
     image = jax.random.uniform(key, (1, *shape, 3), minval=-1, maxval=1)
     mask = jnp.zeros((1, *shape, 1)).at[:, 8:20, 30:50].set(1)
     stages = jax.jit(method.predict)(variables, key, image, mask, None)
@@ -191,12 +191,12 @@ def test_any_size_is_searched_at_64_pixels(key, shape):
         assert jnp.abs(stages["prediction"] - image).mean() > 0.1
 
 
-def test_without_a_discriminator_the_prior_is_left_out(key):
+def test_without_a_discriminator_the_prior_is_left_out(key, fresh_variables):
     method = METHODS["latent_search"](**TINY, prior_weight=1.0)
-    variables = method.init(key, {})
+    variables = fresh_variables(method, key, {})
     del variables["discriminator"]
     image, mask = jnp.zeros((1, 64, 64, 3)), jnp.zeros((1, 64, 64, 1)).at[:, 9].set(1)
-    completed = method.predict(variables, key, image, mask, None)["completed"]
+    completed = jax.jit(method.predict)(variables, key, image, mask)["completed"]
     assert jnp.isfinite(completed).all()
 
 

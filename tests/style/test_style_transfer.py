@@ -218,6 +218,7 @@ def test_the_loss_of_the_transformer_is_its_three_parts(network, images):
     np.testing.assert_allclose(loss, 2 * content + 3 * style + 1e-6 * smooth, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_a_transformer_learns(network, images, norm):
     net = TransformerNet(width=2, blocks=1, norm=norm)
