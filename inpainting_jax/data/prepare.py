@@ -53,6 +53,7 @@ def prepare_dataset(
     num_shards: int | None = None,
     overwrite: bool = False,
     progress: bool = False,
+    beam: Sequence[str] | None = None,
 ) -> Prepared:
     """Writes the images below a folder as a data set for `tfds_dir:OUTPUT`.
 
@@ -70,12 +71,17 @@ def prepare_dataset(
       num_shards: files per split; None lets TFDS choose by size.
       overwrite: replace an earlier data set in `output`.
       progress: show progress bars.
+      beam: options of an Apache Beam pipeline that writes the records (extra `[beam]`),
+        such as "--direct_num_workers=4"; None: written by this process.
 
     Raises:
       ValueError: folder missing or without images, no image left, output there
         already, label maps missing or not fitting.
+      ImportError: `beam` without Apache Beam.
     """
     images, output = pathlib.Path(images), pathlib.Path(output)
+    if beam is not None:
+        _apache_beam()  # before the files are looked at
     _check_options(val_fraction, min_size, name, num_shards)
     _check_output(output, overwrite)
     groups = read_groups(label_groups) if label_groups else None
@@ -103,8 +109,8 @@ def prepare_dataset(
     prepared = Prepared(output, {k: len(v) for k, v in splits.items()}, findings)
     with _complete_or_absent(output) as partial:
         features = _features(with_labels=bool(labels))
-        builder = _builder(partial, name, features, splits, example)
-        folder = _write_records(builder, num_shards, progress)
+        builder = _builder(partial, name, features, splits, example, beam)
+        folder = _write_records(builder, num_shards, progress, beam)
         (folder / "report.txt").write_text(f"{prepared}\n")
         inspection.write_csv(folder / "report.csv", findings)
         inspection.write_sheet(folder / "samples.png", images, list(kept))
@@ -183,6 +189,7 @@ def _builder(
     features: Mapping[str, Any],
     splits: Mapping[str, Sequence[str]],
     example: Callable[[str], Mapping[str, Any]],
+    beam: Sequence[str] | None,
 ):
     """A TFDS builder of the named examples, that writes below `folder`."""
     import tensorflow_datasets as tfds
@@ -202,6 +209,12 @@ def _builder(
             return {k: self._generate_examples(v) for k, v in splits.items()}
 
         def _generate_examples(self, names):
+            if beam is not None:
+                return _beam_examples(names, example)
+            return self._examples(names)
+
+        @staticmethod
+        def _examples(names):
             for file in names:
                 yield file, example(file)
 
@@ -209,13 +222,33 @@ def _builder(
     return FolderBuilder(data_dir=folder, file_format="array_record")
 
 
-def _write_records(builder, num_shards: int | None, progress: bool) -> pathlib.Path:
+def _beam_examples(names: Sequence[str], example: Callable[[str], Mapping[str, Any]]):
+    """The transform that makes the named examples, on whatever machine it runs."""
+    beam = _apache_beam()
+    return beam.Create(list(names)) | beam.Map(lambda name: (name, example(name)))
+
+
+def _apache_beam():
+    """The module `apache_beam`; an `ImportError` that says how to get it."""
+    try:
+        import apache_beam
+    except ImportError as error:
+        raise ImportError("--beam needs: pip install -e '.[beam]'") from error
+    return apache_beam
+
+
+def _write_records(
+    builder, num_shards: int | None, progress: bool, beam: Sequence[str] | None
+) -> pathlib.Path:
     """Writes a builder's records; returns the folder that holds them."""
     import tensorflow_datasets as tfds
 
     if not progress:
         tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(num_shards=num_shards)
+    if beam is not None:
+        options = _apache_beam().options.pipeline_options.PipelineOptions(list(beam))
+        config = config.replace(beam_options=options)
     with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloading
         builder.download_and_prepare(download_config=config)
     return pathlib.Path(builder.data_path)
