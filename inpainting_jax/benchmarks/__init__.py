@@ -18,6 +18,7 @@ SUITES = Registry(
         "metrics": "inpainting_jax.benchmarks.metric_speed:run",
         "neural_patch": "inpainting_jax.benchmarks.neural_patch:run",
         "patchmatch": "inpainting_jax.benchmarks.patchmatch:run",
+        "scaling": "inpainting_jax.benchmarks.scaling:run",
         "spg_net": "inpainting_jax.benchmarks.spg_net:run",
         "step": "inpainting_jax.benchmarks.gan_step:run",
     },

@@ -84,19 +84,18 @@ def _discriminator_objective(generator: Generator, discriminator: SNPatchDiscrim
             variables["generator"], image, mask, batch.get("guide")
         )
         completed = jax.lax.stop_gradient(images.composite(image, refined, mask))
-        both = jnp.concatenate(
-            [
-                _judged(image, batch),
-                _judged(completed, batch),
-            ]
-        )
+        # Each image beside its completion: one after the other, a batch split over
+        # devices would have to be dealt out anew.
+        pairs = jnp.stack([_judged(image, batch), _judged(completed, batch)], axis=1)
+        both = pairs.reshape(-1, *pairs.shape[2:])
         logits, stats = discriminator.apply(
             {**variables["discriminator"], "params": params},
             both,
             update_stats=True,
             mutable=["spectral_stats"],
         )
-        real_logits, fake_logits = jnp.split(logits, 2)
+        logits = logits.reshape(*pairs.shape[:2], -1)
+        real_logits, fake_logits = logits[:, 0], logits[:, 1]
         loss = losses.hinge_discriminator_loss(real_logits, fake_logits).mean()
         metrics = {
             "discriminator/hinge": loss,
