@@ -62,6 +62,37 @@ def use_compilation_cache(where: str = "auto") -> pathlib.Path | None:
     return folder
 
 
+def space_mesh(count: int) -> Mesh:
+    """The first devices of this process in a row, along the axis "space"."""
+    devices = jax.local_devices()
+    if not 1 <= count <= len(devices):
+        raise ValueError(
+            f"devices={count}, but this process has {len(devices)} x"
+            f" {devices[0].device_kind}: use 1 to {len(devices)}"
+        )
+    return Mesh(np.array(devices[:count]), ("space",))
+
+
+def split_rows(images: Any, mesh: Mesh) -> Any:
+    """Arrays [B, H, W, C] with their rows shared out along "space".
+
+    Convolutions then fetch the rows that they need from the neighbours (the compiler
+    sees to it). Whole on every device where H does not divide by their number.
+    """
+
+    def put(image: Any) -> jax.Array:
+        even = image.shape[1] % mesh.size == 0
+        axes = PartitionSpec(None, "space") if even else PartitionSpec()
+        return jax.device_put(image, NamedSharding(mesh, axes))
+
+    return jax.tree.map(put, images)
+
+
+def put_whole(tree: Any, mesh: Mesh) -> Any:
+    """A tree of arrays, each whole on every device of a mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
 def spread(batch: Any) -> jax.Array:
     """An array on all devices of this process, split along its first axis.
 

@@ -68,6 +68,7 @@ def inpaint_files(
     overwrite: bool = False,
     option: Sequence[str] = (),
     shard: str = "0/1",
+    devices: int = 1,
     tell: Callable[[str], None] = lambda message: None,
     **settings: Any,
 ) -> list[Row]:
@@ -85,6 +86,7 @@ def inpaint_files(
       overwrite: whether outputs that exist are made anew.
       option: build arguments of the method, each as "name=value".
       shard: "i/n", see `pair`; each has a report of its own, `report-i-of-n.csv`.
+      devices: see `predict.load`.
       tell: takes a line for the user, as the work goes on.
       **settings: fields of `Settings`.
 
@@ -94,7 +96,7 @@ def inpaint_files(
     """
     how = Settings(**settings)
     overrides = dict(_parse_option(text) for text in option)
-    fill = load(method, weights, **overrides)
+    fill = load(method, weights, devices=devices, **overrides)
     if guides and not fill.method.guide_channels:
         raise WrongUseError(f"{method} takes no guide; leave --guides out")
     if how.labels and fill.method.guide_kind != "labels":
@@ -148,9 +150,7 @@ def complete_all(
     """Completes every task and keeps the report up to date.
 
     Args:
-      fill: completes one image.
-      tasks: from `pairing.pair`.
-      settings: the same for all.
+      fill, tasks, settings: completes one image; `pairing.pair`'s; the same for all.
       label: method and weights, for the report.
       overwrite: whether outputs that exist are made anew.
       report: the CSV file; rows of other images in it are kept.

@@ -12,9 +12,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
-from inpainting_jax import images
+from inpainting_jax import images, runtime
 from inpainting_jax.evaluation import blending, door, strategies, windows
 from inpainting_jax.methods import Method
 from inpainting_jax.types import Key, Variables
@@ -28,7 +29,7 @@ _FAR_FROM_TRAINING = 2  # times the training size, from where on a note is due
 
 
 class Inpainter:
-    """Completes images with one method.
+    """Completes images with one method; its rows split over `devices` if above 1.
 
     Attributes:
       method: the `Method` record.
@@ -45,9 +46,14 @@ class Inpainter:
         method: Method,
         variables: Variables,
         card: Mapping[str, Any] | None = None,
+        *,
+        devices: int = 1,
     ):
         self.method = method
         self.variables = jax.tree.map(jnp.asarray, dict(variables))
+        self._mesh = _mesh(method, devices)
+        if self._mesh is not None:
+            self.variables = runtime.put_whole(self.variables, self._mesh)
         self.card = dict(card or {})
         self.last_strategies: list[str] = []
         self.last_labels: list[np.ndarray] = []
@@ -224,6 +230,8 @@ class Inpainter:
         ]
         if method.traceable:
             self._remember((image.shape[0], *padded, guide is None))
+        if self._mesh is not None:
+            arrays = runtime.split_rows(arrays, self._mesh)
         stages = self._compiled(self.variables, key, *arrays)
         return {
             name: _unpadded(np.asarray(stage, np.float32), padded, (height, width))
@@ -260,6 +268,16 @@ class Inpainter:
                 " strategy='resize' (--strategy=resize), 'crop' or a smaller size, or"
                 " method='patchmatch'"
             )
+
+
+def _mesh(method: Method, devices: int) -> Mesh | None:
+    """Where an image is split, None for one device; not every method can be."""
+    if devices > 1 and not (method.networks and method.traceable and method.full_size):
+        raise ValueError(
+            f"{method.name} cannot be split over {devices} devices: only networks that"
+            " are run once, on images of any size, can; leave --devices at 1"
+        )
+    return runtime.space_mesh(devices) if devices != 1 else None
 
 
 def _prediction(stages: Mapping[str, np.ndarray]) -> tuple[np.ndarray, bool]:

@@ -46,6 +46,8 @@ def list_weights() -> dict[str, dict[str, Any]]:
 def load(
     name: str | Converted,
     weights: str | os.PathLike | None = None,
+    *,
+    devices: int = 1,
     **overrides: Any,
 ) -> Inpainter:
     """A method with its weights.
@@ -55,6 +57,9 @@ def load(
       weights: None = those that ship under the method's name (untrained methods need
         none); a name of `list_weights()`; a .safetensors file; or the --workdir of a
         training run, whose best checkpoint is taken.
+      devices: over how many of this process's devices the rows of an image are split,
+        for images that are too large for one; feed-forward networks only. The result
+        is the same up to rounding.
       **overrides: build arguments of the method, over those of the weights' card.
 
     Raises:
@@ -74,11 +79,11 @@ def load(
             "image_size": name.image_size,
         }
         _check_variables(method, name.variables, card, "the converted checkpoint")
-        return Inpainter(method, name.variables, card)
+        return Inpainter(method, name.variables, card, devices=devices)
     METHODS.where(name)  # an unknown name is an error before anything is built
     if weights is None:
         if not (SHIPPED / f"{name}.safetensors").is_file():
-            return _untrained(name, overrides)
+            return _untrained(name, overrides, devices)
         weights = name
     variables, card = _find(name, weights)
     made_for = card.get("method", name)
@@ -91,7 +96,7 @@ def load(
     if not method.networks:
         raise ValueError(f"{name} is not trained and takes no weights; leave them out")
     _check_variables(method, variables, card, str(weights))
-    return Inpainter(method, variables, card)
+    return Inpainter(method, variables, card, devices=devices)
 
 
 def inpaint(
@@ -166,7 +171,7 @@ def _build(name: str, overrides: Mapping[str, Any]) -> Method:
     return build(**overrides)
 
 
-def _untrained(name: str, overrides: Mapping[str, Any]) -> Inpainter:
+def _untrained(name: str, overrides: Mapping[str, Any], devices: int) -> Inpainter:
     method = _build(name, overrides)
     if method.networks:
         raise FileNotFoundError(
@@ -174,7 +179,8 @@ def _untrained(name: str, overrides: Mapping[str, Any]) -> Inpainter:
             f" --config=inpainting_jax/configs/{name}.py --workdir=DIR) and give"
             " weights=DIR, or give a .safetensors file made by launch.convert"
         )
-    return Inpainter(method, {}, {"method": name, "overrides": dict(overrides)})
+    card = {"method": name, "overrides": dict(overrides)}
+    return Inpainter(method, {}, card, devices=devices)
 
 
 def _find(name: str, weights: str | os.PathLike) -> tuple[Variables, dict[str, Any]]:
