@@ -5,6 +5,7 @@ Called by `launch/`, never on import: a library does not configure its user's JA
 
 import os
 import pathlib
+import re
 from typing import Any
 
 import jax
@@ -17,6 +18,9 @@ _CLUSTERS = {
     "JOB_PARALLELISM": "JOB_COMPLETION_INDEX",  # the first is of launch/k8s
 }
 """Variables that hold the number of processes, and that set in each of them."""
+
+MOST_CPU_MEMORY = 2**33
+"""Bytes of a CPU's free memory that are counted on, whatever there is."""
 
 
 def join_cluster(mode: str = "auto") -> None:
@@ -59,7 +63,41 @@ def use_compilation_cache(where: str = "auto") -> pathlib.Path | None:
         folder = pathlib.Path(where).expanduser()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str(folder))
+    # JAX would leave out what compiles in less than a second: of 20 programs behind a
+    # first picture that is 19.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return folder
+
+
+def free_memory(device: jax.Device | None = None) -> int:
+    """Bytes that a device has free, rounded down to a power of two.
+
+    Rounded, so that programs sized by it are the same from run to run. A CPU has what
+    the machine has, at most `MOST_CPU_MEMORY`. Where several processes trace one
+    program, they must agree: there it is half of the device, whatever is in use.
+
+    Args:
+      device: None = the first of this process.
+    """
+    device = device or jax.local_devices()[0]
+    statistics = device.memory_stats() or {}
+    if device.platform == "cpu" or "bytes_limit" not in statistics:
+        free = min(_available_memory(), MOST_CPU_MEMORY)
+    elif jax.process_count() > 1:
+        free = statistics["bytes_limit"] // 2
+    else:
+        free = statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
+    return 1 << max(int(free), 1).bit_length() - 1
+
+
+def _available_memory() -> int:
+    """Bytes that this machine could hand out; `MOST_CPU_MEMORY` if it does not say."""
+    try:
+        text = pathlib.Path("/proc/meminfo").read_text()
+    except OSError:
+        return MOST_CPU_MEMORY
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else MOST_CPU_MEMORY
 
 
 def space_mesh(count: int) -> Mesh:

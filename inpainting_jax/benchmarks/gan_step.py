@@ -117,7 +117,6 @@ def cases() -> Iterator[Case]:
     calls = {OURS: ours}
     if speed_cases.has_torch():
         for name, last, compiled in (
-            ("torch eager", False, False),
             ("torch eager, channels last", True, False),
             ("torch compiled", False, True),
             ("torch compiled, channels last", True, True),

@@ -22,14 +22,15 @@ def photographs(size: int) -> list[tuple[str, np.ndarray]]:
         lower than that; those smaller still are left out.
     """
     result = []
-    for name, image in _whole_photographs():
+    for name, image in whole():
         height = min(size, image.shape[0] if image.shape[0] >= size else 400)
         if image.shape[0] >= height and image.shape[1] >= size:
             result.append((name, centre_crop(image, height, size)))
     return result
 
 
-def _whole_photographs() -> list[tuple[str, np.ndarray]]:
+def whole() -> list[tuple[str, np.ndarray]]:
+    """(name, uint8 [H, W, 3]) of the installed photographs, uncropped."""
     found = [(name, getattr(skimage.data, name)()) for name in PHOTOS]
     if importlib.util.find_spec("sklearn"):
         from sklearn.datasets import load_sample_image

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
 
 from inpainting_jax.benchmarks import separate, speed_report
 from inpainting_jax.benchmarks.speed_report import Column
@@ -35,8 +36,7 @@ _COLLECTIVE = re.compile(rf"= (.+?) ({'|'.join(_KINDS)})(?:-start)?\(")
 _ARRAY = re.compile(r"\b(pred|[a-z]+\d+)\[([\d,]*)\]")
 _COLUMNS = (
     Column("step", "case"),
-    Column("program", "variant"),
-    Column("devices", "devices"),
+    Column("devices", "variant"),
     Column("GFLOP a device", "gflop", "{:.3f}"),
     Column("all-reduce KiB", "all_reduce_kib", "{:.1f}"),
     Column("gradients KiB", "gradients_kib", "{:.1f}"),
@@ -63,8 +63,31 @@ def _array_bytes(array: tuple[str, str]) -> int:
     return count * bits // 8
 
 
+def compiled_step(config: ConfigDict) -> tuple[Any, Any]:
+    """The state's shapes and the compiled step of a config's last phase, not run."""
+    built, plan, step, runner = setup.build_step(config)
+    whole = parallel.replicated(runner.mesh)
+    state = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
+        jax.eval_shape(setup.state_builder(config, built, step), jax.random.key(0)),
+    )
+    phase, stacked = plan.phases[-1], config.fresh_batches
+    axes = PartitionSpec(*([None, "data"] if stacked else ["data"]))
+    split = NamedSharding(runner.mesh, axes)
+    front = (len(phase.order),) if stacked else ()
+    raw = {
+        name: jax.ShapeDtypeStruct((*front, *x.shape), x.dtype, sharding=split)
+        for name, x in setup.raw_shapes(config, count=config.batch_size).items()
+    }
+    lowered = runner.compile(phase).lower(state, raw)
+    # Machine code is not run: in a hurry.
+    options = {"xla_backend_optimization_level": 0}
+    on_cpu = jax.default_backend() == "cpu"
+    return state, lowered.compile(compiler_options=options if on_cpu else None)
+
+
 def step_cost(method: str, per_device: int, preset: str = "tiny") -> dict[str, Any]:
-    """A row: the first phase's step of a method over all devices of this process.
+    """A row: the last phase's step of a method over all devices of this process.
 
     Args:
       method: its name.
@@ -73,46 +96,28 @@ def step_cost(method: str, per_device: int, preset: str = "tiny") -> dict[str, A
     """
     config = import_module(f"inpainting_jax.configs.{method}").get_config(preset)
     config.batch_size = per_device * jax.device_count()
-    built, plan, step, runner = setup.build_step(config)
-    whole = parallel.replicated(runner.mesh)
-    state = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
-        jax.eval_shape(setup.state_builder(config, built, step), jax.random.key(0)),
-    )
-    stacked = config.fresh_batches
-    split = NamedSharding(
-        runner.mesh, PartitionSpec(*([None, "data"] if stacked else ["data"]))
-    )
-    front = (len(plan.phases[0].order),) if stacked else ()
-    raw = {
-        name: jax.ShapeDtypeStruct((*front, *x.shape), x.dtype, sharding=split)
-        for name, x in setup.raw_shapes(config, count=config.batch_size).items()
-    }
-    lowered = runner.compile(plan.phases[0]).lower(state, raw)
-    # Machine code is not run: in a hurry.
-    compiled = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})
-    found = collective_bytes(compiled.as_text())
-    trained = {
-        name: state.variables[name]["params"] for name in set(plan.phases[0].order)
-    }
+    state, compiled = compiled_step(config)
+    trained = config.phases[config.schedule[-1]].order
+    params = {name: state.variables[name]["params"] for name in set(trained)}
     statistics = {
         name: {kind: x for kind, x in collections.items() if kind != "params"}
         for name, collections in state.variables.items()
     }
+    found = collective_bytes(compiled.as_text())
     all_reduce = found.pop("all-reduce")
     return {
         "case": f"{method}:{preset}, {per_device} images a device",
-        "variant": f"{jax.device_count()} devices",
-        "devices": jax.device_count(),
+        "variant": str(jax.device_count()),
         "gflop": compiled.cost_analysis()["flops"] / 1e9,
         "all_reduce_kib": all_reduce / 1024,
-        "gradients_kib": _size(trained) / 1024,
-        "statistics_kib": _size(statistics) / 1024,
+        "gradients_kib": size_of(params) / 1024,
+        "statistics_kib": size_of(statistics) / 1024,
         "others_kib": sum(found.values()) / 1024,
     }
 
 
-def _size(tree: Any) -> int:
+def size_of(tree: Any) -> int:
+    """Bytes of all arrays of a tree."""
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
