@@ -13,14 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inpainting_jax import runtime
 from inpainting_jax.layers import attention_blocks, patches
 from inpainting_jax.layers.resize import ResizeRule, resize_nearest
 
-# The choice of `block_size` None, in float32 numbers: larger tables are not computed at
-# once; blocks are as high as a table of their scores allows, but 16 rows are enough to
-# make the margin that blocks compute twice cheap.
-_DENSE_SCORES = 2**26
-_BLOCK_SCORES = 3 * 2**26
+# The choice of `block_size` None: a table of scores is computed at once if it takes at
+# most 1/32 of the free memory (some eight of them live at a time, and the rest of the
+# network needs its own); blocks are as high as three times that allows, but 16 rows are
+# enough to make the margin that blocks compute twice cheap.
+_DENSE_SHARE = 1 / 32
+_BLOCK_SHARE = 3 * _DENSE_SHARE
 _BLOCK_ROWS = 16
 
 
@@ -61,8 +63,9 @@ def contextual_attention(
       softmax_scale: inverse temperature, > 0; 10 in the paper.
       fuse: whether neighbouring queries support copying from neighbouring keys.
       block_size: image rows of queries per block, so memory is linear in H * W;
-        H / rate or more: all at once (dense); None: dense if the scores stay below
-        256 MiB, else at most 16 rows and 768 MiB of scores.
+        H / rate or more: all at once (dense); None: by the memory that is free when
+        the program is traced (`runtime.free_memory`). On CPUs with 8 GiB free: dense
+        if the scores stay below 256 MiB, else at most 16 rows and 768 MiB of scores.
       resize_rule: which pixel the reduction takes (`resize_nearest`).
       patch_norm: length of a patch (`patches.inverse_patch_norms`).
       overlap: "const4": pasted sums are divided by 4, so the outermost pixels, which
@@ -180,9 +183,10 @@ def _choose_block_size(
     inputs: attention_blocks.Inputs, options: attention_blocks.Options
 ) -> int:
     row = inputs.queries.shape[2] * inputs.keys[..., 0].size
-    if options.height * row <= _DENSE_SCORES:
+    free = runtime.free_memory() // 4  # float32 numbers
+    if options.height * row <= _DENSE_SHARE * free:
         return options.height
-    rows = _BLOCK_SCORES // row - 2 * options.row_margin
+    rows = int(_BLOCK_SHARE * free) // row - 2 * options.row_margin
     return min(max(rows, 1), _BLOCK_ROWS)
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from inpainting_jax import runtime
 from inpainting_jax.layers import contextual_attention, offsets_to_flow, resize_nearest
 from inpainting_jax.layers.resize import nearest_indices
 
@@ -354,6 +355,27 @@ def test_what_does_not_fit_is_refused(shapes, options, message):
     arrays = [None if shape is None else jnp.ones(shape) for shape in shapes]
     with pytest.raises(ValueError, match=message):
         contextual_attention(*arrays, **options)
+
+
+@pytest.mark.parametrize(("free", "in_blocks"), [(2**21, True), (2**33, False)])
+def test_scarce_memory_makes_blocks(free, in_blocks, monkeypatch):
+    monkeypatch.setattr(runtime, "free_memory", lambda: free)
+    features = jnp.zeros((1, 32, 32, 2))  # a table of 2**16 scores, 256 KiB
+    program = jax.make_jaxpr(lambda f: contextual_attention(f, f, None))(features)
+    assert ("scan" in str(program)) == in_blocks
+
+
+def test_free_memory_is_round_and_the_same_again():
+    class Device:
+        platform = "gpu"
+
+        def memory_stats(self):
+            return {"bytes_limit": 80 * 2**30, "bytes_in_use": 20 * 2**30}
+
+    assert runtime.free_memory(Device()) == 32 * 2**30
+    found = runtime.free_memory()
+    assert found == runtime.free_memory() and found & (found - 1) == 0
+    assert 2**26 < found <= runtime.MOST_CPU_MEMORY
 
 
 _LARGE = """
