@@ -60,6 +60,22 @@ def composite(image: Array, prediction: Array, mask: Array) -> Array:
     return jnp.where(mask > 0.5, prediction, image)
 
 
+def interleave(first: Array, second: Array) -> Array:
+    """Two batches [B, ...] as one [2B, ...], each sample beside its partner.
+
+    For one pass of a network over both. One batch after the other would do as well on
+    one device; on several, every image would have to be dealt out anew.
+    """
+    pairs = jnp.stack([first, second], axis=1)
+    return pairs.reshape(-1, *first.shape[1:])
+
+
+def separate(both: Array) -> tuple[Array, Array]:
+    """The inverse of `interleave`, on whatever a network made of each sample."""
+    pairs = both.reshape(-1, 2, *both.shape[1:])
+    return pairs[:, 0], pairs[:, 1]
+
+
 def to_mask(values: np.ndarray, *, convention: str = "white_hole") -> np.ndarray:
     """[..., H, W, 1] float32 mask, 1 = hole, from the pixels of a mask picture.
 

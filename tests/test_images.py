@@ -140,3 +140,14 @@ def test_warnings_point_at_the_caller():
     with pytest.warns(UserWarning, match="hello") as caught:
         images.warn("hello")
     assert caught[0].filename == __file__
+
+
+def test_interleaved_batches_come_apart_again():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 3, 4, 5, 2)).astype(np.float32)
+    both = images.interleave(first, second)
+    assert np.array_equal(both[4], first[2]) and np.array_equal(both[5], second[2])
+    # A network may have changed everything but the number of samples.
+    logits = both.reshape(6, -1).sum(axis=1)
+    for found, one in zip(images.separate(logits), (first, second), strict=True):
+        np.testing.assert_allclose(found, one.sum(axis=(1, 2, 3)), rtol=1e-5)

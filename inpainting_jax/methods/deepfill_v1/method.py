@@ -143,10 +143,10 @@ def _discriminator_objective(
         window_mask, real, fake = _windows(local_size, mask, mask, image, completed)
         own = {"params": params}
         logits = critics.apply(
-            own, jnp.concatenate([real, fake]), jnp.concatenate([image, completed])
+            own, images.interleave(real, fake), images.interleave(image, completed)
         )
         local_loss, global_loss = (
-            losses.wasserstein_discriminator_loss(*jnp.split(x, 2)) for x in logits
+            losses.wasserstein_discriminator_loss(*images.separate(x)) for x in logits
         )
         total = local_loss + global_loss
         metrics = {

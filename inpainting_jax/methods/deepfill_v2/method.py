@@ -84,18 +84,13 @@ def _discriminator_objective(generator: Generator, discriminator: SNPatchDiscrim
             variables["generator"], image, mask, batch.get("guide")
         )
         completed = jax.lax.stop_gradient(images.composite(image, refined, mask))
-        # Each image beside its completion: one after the other, a batch split over
-        # devices would have to be dealt out anew.
-        pairs = jnp.stack([_judged(image, batch), _judged(completed, batch)], axis=1)
-        both = pairs.reshape(-1, *pairs.shape[2:])
         logits, stats = discriminator.apply(
             {**variables["discriminator"], "params": params},
-            both,
+            images.interleave(_judged(image, batch), _judged(completed, batch)),
             update_stats=True,
             mutable=["spectral_stats"],
         )
-        logits = logits.reshape(*pairs.shape[:2], -1)
-        real_logits, fake_logits = logits[:, 0], logits[:, 1]
+        real_logits, fake_logits = images.separate(logits)
         loss = losses.hinge_discriminator_loss(real_logits, fake_logits).mean()
         metrics = {
             "discriminator/hinge": loss,

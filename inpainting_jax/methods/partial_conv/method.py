@@ -124,8 +124,8 @@ def feature_terms(
       completed: the output in the hole, the truth elsewhere.
     """
     target = extract(image)
-    both = extract(jnp.concatenate([prediction, completed]))
-    raw, mixed = zip(*(jnp.split(f, 2) for f in both), strict=True)
+    both = extract(images.interleave(prediction, completed))
+    raw, mixed = zip(*(images.separate(f) for f in both), strict=True)
     return {
         name: loss(raw, target) + loss(mixed, target)
         for name, loss in (
