@@ -1,8 +1,9 @@
 """What a run will cost before it is begun: from the compiled steps, nothing is run.
 
 Peak memory is the compiler's own account of a step's program (arguments, results and
-temporaries on one device); the work is counted in the program before optimisation. Both
-are of the `jit` runner: `pmap` holds the same arrays.
+temporaries on one device), compiled without optimising the machine code: that takes
+most of the time and changes none of the memory. The work is counted in the program
+before the compiler sees it. Both are of the `jit` runner: `pmap` holds the same arrays.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from inpainting_jax.methods import Method
 from inpainting_jax.training import parallel, setup
 from inpainting_jax.training.phases import Phase
 
+_MOST_TRIALS = 5  # batch sizes compiled for a step beside the config's
 _HEADROOM = 0.9  # of a device's memory; the rest is the runtime's and the reader's
 
 
@@ -99,11 +101,14 @@ def estimate(config: ConfigDict, method: Method | None = None) -> Estimate:
     steps: dict[Phase, list[str]] = {}
     for name, phase in zip(config.schedule, plan.phases, strict=True):
         steps.setdefault(phase, []).append(name)
-    costs = []
+    fixed = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state) if x.size > 1)
+    costs, trials = [], [config.batch_size]
     for phase, names in steps.items():
         measure = _Measure(config, runner, state, phase)
         flops, peak = measure(config.batch_size)
-        largest = _largest(measure, config.batch_size, runner.mesh.size, available)
+        largest = _largest(measure, trials, fixed, runner.mesh.size, available)
+        if largest > config.batch_size:
+            trials = [config.batch_size, largest]  # likely that of the next one too
         costs.append(PhaseCost(tuple(names), flops, peak, largest))
     devices = runner.mesh.devices
     return Estimate(
@@ -114,9 +119,7 @@ def estimate(config: ConfigDict, method: Method | None = None) -> Estimate:
             name: sum(x.size for x in jax.tree.leaves(collections["params"]))
             for name, collections in state.variables.items()
         },
-        state_bytes=sum(
-            x.size * x.dtype.itemsize for x in jax.tree.leaves(state) if x.size > 1
-        ),
+        state_bytes=fixed,
         device_bytes=available,
         phases=tuple(costs),
     )
@@ -155,7 +158,7 @@ class _Measure:
         }
         lowered = self._runner.compile(self._phase).lower(self._state, raw)
         work = lowered.cost_analysis() or {}
-        memory = lowered.compile().memory_analysis()
+        memory = lowered.compile(parallel.hurried(self._runner.mesh)).memory_analysis()
         peak = (
             memory.argument_size_in_bytes
             + memory.output_size_in_bytes
@@ -165,28 +168,36 @@ class _Measure:
         return float(work.get("flops", float("nan"))), int(peak)
 
 
-def _largest(measure: _Measure, batch_size: int, step: int, available: int) -> int:
-    """The largest multiple of `step` that fits: a line through two sizes, checked."""
+def _largest(
+    measure: _Measure, trials: list[int], fixed: int, step: int, available: int
+) -> int:
+    """The largest multiple of `step` that fits.
+
+    Args:
+      measure: of a step.
+      trials: batch sizes to begin with.
+      fixed: bytes that no batch takes, at least.
+      step: number of devices.
+      available: bytes of a device.
+    """
     limit = _HEADROOM * available
-    other = max(step, batch_size // 2 // step * step)
-    if other == batch_size:
-        other = batch_size + step
-    low, high = sorted((other, batch_size))
-    for _ in range(3):
-        first, second = measure(low)[1], measure(high)[1]
-        slope = max((second - first) / (high - low), 1.0)
-        guess = int((limit - first) / slope + low) // step * step
-        if guess < step:
-            return 0
-        if measure(guess)[1] <= limit:
-            return guess
-        # The program is another one at that size: draw the line through it.
-        low, high = sorted((batch_size, guess))
-        if low == high:
-            low = max(step, high // 2 // step * step)
-        if low == high:
-            return 0
-    return low if measure(low)[1] <= limit else 0
+    peaks = {0: fixed} | {count: measure(count)[1] for count in trials}
+    for _ in range(_MOST_TRIALS):
+        # A line through the two sizes that come nearest: it bends where the compiler
+        # makes another program of a large batch.
+        low, high = sorted(sorted(peaks, key=lambda n: abs(peaks[n] - limit))[:2])
+        slope = max((peaks[high] - peaks[low]) / (high - low), 1.0)
+        guess = int((limit - peaks[low]) / slope + low) // step * step
+        too_large = [count for count, peak in peaks.items() if peak > limit]
+        guess = min([guess, *(count - step for count in too_large)])
+        if guess <= _fitting(peaks, limit):
+            break
+        peaks[guess] = measure(guess)[1]
+    return _fitting(peaks, limit)
+
+
+def _fitting(peaks: dict[int, int], limit: float) -> int:
+    return max((count for count, peak in peaks.items() if peak <= limit), default=0)
 
 
 def _size(count: float) -> str:

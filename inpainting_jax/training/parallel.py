@@ -64,15 +64,23 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def run_once(function: Callable[..., Any], mesh: Mesh, *args: Any) -> Any:
-    """Calls `function` under jit, for replicated results, compiling in a hurry.
+    """Calls `function` under jit, for replicated results, compiled in a hurry.
 
     On a CPU, optimising the random draws of a generator's first parameters takes longer
     (42 s for DeepFill v2) than everything else in a short run; unoptimised it is 6 s.
     """
-    cpu = mesh.devices.flat[0].platform == "cpu"
-    options = {"xla_backend_optimization_level": 0} if cpu else None
-    whole = replicated(mesh)
+    whole, options = replicated(mesh), hurried(mesh)
     return jax.jit(function, out_shardings=whole, compiler_options=options)(*args)
+
+
+def hurried(mesh: Mesh) -> dict[str, Any] | None:
+    """Compiler options for a program that runs once, or never.
+
+    On a CPU its machine code is not optimised; which arrays it holds, and when, was
+    settled before that.
+    """
+    cpu = mesh.devices.flat[0].platform == "cpu"
+    return {"xla_backend_optimization_level": 0} if cpu else None
 
 
 def local_copy(tree: Any) -> Any:
