@@ -56,6 +56,7 @@ SHAPES = (
     Shape("partial", 64, 128, 256, strides=2),
     Shape("partial", 64, 192, 64),
     Shape("upsampling", 64, 96, 96),
+    Shape("upsampling", 128, 48, 48),
     Shape("transposed", 64, 128, 64, size=4, strides=2),
 )
 
@@ -118,10 +119,14 @@ def forms(shape: Shape) -> dict[str, Layer]:
             "XLA": functools.partial(_xla_partial, strides=shape.strides),
         }
 
+    if shape.kind == "upsampling":
+        return {
+            OURS: functools.partial(layers.convolve, upsample=2),
+            "XLA": lambda x, k: _xla_convolution(layers.upsample_nearest(x), k),
+        }
+
     def built(convolution: Callable[..., jax.Array]) -> Layer:
         def layer(features: jax.Array, kernel: jax.Array) -> jax.Array:
-            if shape.kind == "upsampling":
-                features = layers.upsample_nearest(features)
             out = convolution(features, kernel, **moves)
             return _gate(out) if shape.kind == "gated" else out
 

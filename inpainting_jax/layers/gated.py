@@ -25,6 +25,7 @@ def gated_conv(
     strides: int = 1,
     padding: Padding = "SAME",
     dilation: int = 1,
+    upsample: int = 1,
     activation: Activation | None = nn.elu,
 ) -> jax.Array:
     """Convolves, then multiplies activated features by the sigmoid of their gates.
@@ -36,6 +37,7 @@ def gated_conv(
       strides: step of the window in both directions.
       padding: "SAME", "SYMMETRIC", "REFLECT", "VALID" or explicit (see `layers.conv`).
       dilation: distance of neighbouring kernel taps.
+      upsample: repeats each pixel so many times in both directions first.
       activation: of the feature half; None leaves it linear.
 
     Returns:
@@ -50,7 +52,13 @@ def gated_conv(
             " channels must be an even number"
         )
     out = convolve(
-        features, kernel, bias, strides=strides, padding=padding, dilation=dilation
+        features,
+        kernel,
+        bias,
+        strides=strides,
+        padding=padding,
+        dilation=dilation,
+        upsample=upsample,
     )
     feature, gate = jnp.split(out, 2, axis=-1)
     if activation is not None:
@@ -63,6 +71,7 @@ class GatedConv(nn.Module):
 
     Attributes:
       features: F, the channels that leave the layer (half of those convolved).
+      upsample: repeats each pixel so many times before the convolution.
       activation: of the feature half; None leaves it linear.
       dtype: of the computation; None keeps that of the input. Parameters are float32.
     """
@@ -71,6 +80,7 @@ class GatedConv(nn.Module):
     kernel_size: Sequence[int] = (3, 3)
     strides: int = 1
     dilation: int = 1
+    upsample: int = 1
     padding: Padding = "SAME"
     activation: Activation | None = nn.elu
     use_bias: bool = True
@@ -92,5 +102,6 @@ class GatedConv(nn.Module):
             strides=self.strides,
             padding=self.padding,
             dilation=self.dilation,
+            upsample=self.upsample,
             activation=self.activation,
         )

@@ -88,13 +88,12 @@ def apply_layers(
       width: channels per unit of a layer's width.
     """
     for layer in table:
-        if layer.upsample:
-            features = layers.upsample_nearest(features, 2)
         features = conv(
             int(width * layer.width),
             kernel_size=(layer.kernel, layer.kernel),
             strides=layer.strides,
             dilation=layer.dilation,
+            upsample=2 if layer.upsample else 1,
             activation=layer.activation,
             name=layer.name,
         )(features)
