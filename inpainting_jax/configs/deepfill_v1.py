@@ -102,6 +102,7 @@ def _shrink(config: ConfigDict) -> None:
     config.optimizers.discriminator.learning_rate = 4e-4
     config.data.min_scale = 0.4  # few photographs: crops of many sizes
     config.ema.generator = 0.99
+    config.overfit_steps = 150  # each has five critic updates
     config.log_every = 20
     config.sample_every = 200
     config.checkpoint_every = 200
