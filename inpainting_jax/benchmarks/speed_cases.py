@@ -173,20 +173,27 @@ def run(
     if baseline:
         speed_report.read_baseline(baseline, suite)  # a wrong file is told early
     limits = ceilings.measure()
-    rows = [row for case in cases for row in measure(case, limits, repeats=repeats)]
+    rows: list[dict[str, Any]] = []
+
+    def save() -> None:
+        compared = len({row["variant"] for row in rows}) > 1
+        speed_report.write(
+            output,
+            suite,
+            rows,
+            columns=columns,
+            limits=limits,
+            notes=[
+                *speed_report.fastest(rows),
+                *notes,
+                *(torch_notes() if compared or not has_torch() else []),
+                COUNTING,
+            ],
+            baseline=baseline,
+        )
+
+    for case in cases:
+        rows += measure(case, limits, repeats=repeats)
+        save()  # what was measured outlasts a run that is cut off
     finish(rows)
-    compared = len({row["variant"] for row in rows}) > 1
-    speed_report.write(
-        output,
-        suite,
-        rows,
-        columns=columns,
-        limits=limits,
-        notes=[
-            *speed_report.fastest(rows),
-            *notes,
-            *(torch_notes() if compared or not has_torch() else []),
-            COUNTING,
-        ],
-        baseline=baseline,
-    )
+    save()

@@ -96,3 +96,16 @@ def test_the_speed_suites_take_an_earlier_report():
 
     for name in ("attention", "forward", "step"):
         assert "baseline" in inspect.signature(SUITES[name]).parameters
+
+
+def test_what_was_measured_outlasts_a_run_that_is_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(ceilings, "measure", lambda: LIMITS)
+
+    def cases():
+        yield Case("first", {"ours": _constant(1.0)}, flops=1.0, bytes=1.0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        speed_cases.run("forward", cases(), str(tmp_path), 1, "")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [row["case"] for row in report["rows"]] == ["first"]
