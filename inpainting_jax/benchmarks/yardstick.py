@@ -1,8 +1,9 @@
-"""The PyTorch yardstick in the forms that may be fastest.
+"""The PyTorch yardstick in the forms that may be fastest: channels last, compiled.
 
 Each is a variant of a case; the suite times them all and compares us with the fastest.
 Compiled: `torch.compile` with static shapes. Frozen: its weights are constants, packed
-beforehand, as for deployment. Eager passes are slower and not timed.
+beforehand, as for deployment. Eager passes, and channels first, are slower (2 CPU
+cores, 256 x 256: 2.7 s eager, 2.2 s first, 1.9 s last) and not timed.
 """
 
 from collections.abc import Mapping
@@ -25,39 +26,33 @@ def generator_variants(
     """
     from inpainting_jax.benchmarks import torch_deepfill_v2 as yard
 
-    def prepare(*, last: bool, frozen: bool) -> Variant:
+    def prepare(*, frozen: bool) -> Variant:
         generator = yard.Generator(form="product").eval()
         yard.load(generator, variables)
         inputs = yard.to_planes(image), yard.to_planes(mask)
-        return forward(generator, inputs, last=last, frozen=frozen)
+        return forward(generator, inputs, frozen=frozen)
 
     return {
-        "torch compiled": prepare(last=False, frozen=False),
-        "torch compiled, channels last": prepare(last=True, frozen=False),
-        "torch frozen, channels last": prepare(last=True, frozen=True),
+        "torch compiled, channels last": prepare(frozen=False),
+        "torch frozen, channels last": prepare(frozen=True),
     }
 
 
-def forward(
-    network: Any, inputs: tuple[Any, ...], *, last: bool, frozen: bool
-) -> Variant:
+def forward(network: Any, inputs: tuple[Any, ...], *, frozen: bool) -> Variant:
     """A module's forward pass without gradients; the last of its results is compared.
 
     Args:
       network: a PyTorch module.
       inputs: [B, C, H, W] tensors.
-      last: channels last in memory.
       frozen: with constant weights.
     """
     import torch
 
     from inpainting_jax.benchmarks.torch_deepfill_v2 import to_images
 
-    if last:
-        network = network.to(memory_format=torch.channels_last)
-        inputs = tuple(
-            planes.to(memory_format=torch.channels_last) for planes in inputs
-        )
+    layout = torch.channels_last
+    network = network.to(memory_format=layout)
+    inputs = tuple(planes.to(memory_format=layout) for planes in inputs)
     options = {"freezing": True} if frozen else None
     network = torch.compile(network, dynamic=False, options=options)
 
