@@ -152,7 +152,7 @@ def case(shape: Shape, backward: bool) -> Case:
             arguments.append(cotangent.astype(np.float32))
             function = functools.partial(_gradients, layer)
         call, flops, moved = speed_cases.work(function, *arguments)
-        # The same work for all: the count of XLA's form, which knows no detours.
+        # One count for all: that of the form which knows no short cuts.
         counts = (flops, moved)
         read = _flatten if backward else np.asarray
         variants[name] = Variant(call, read)

@@ -16,9 +16,9 @@ from inpainting_jax.benchmarks import ceilings, speed_report, timing
 from inpainting_jax.benchmarks.ceilings import Ceilings
 
 COUNTING = (
-    "FLOPs are counted by XLA in the program before optimisation, bytes in the "
+    "FLOPs are counted by XLA in our program before optimisation, bytes in the "
     "optimised one: what its operations read and write, cached or not. All variants of "
-    "a case do the same work."
+    "a case are given the same count."
 )
 
 
