@@ -28,7 +28,7 @@ from inpainting_jax.training.loop import train
 WIDTHS = {"partial": 24, "gated": 17, "plain": 24}
 SCORES = ("psnr_hole", "ssim_hole", "l1_hole")
 
-_INITIAL, _FINETUNE = 600, 150  # steps; in the preset's ratio
+_INITIAL, _FINETUNE = 400, 100  # steps; in the preset's ratio
 _SAMPLES = 6
 
 
