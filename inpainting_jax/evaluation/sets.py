@@ -6,6 +6,7 @@ bits, so that memory hardly grows with their number.
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -200,9 +201,11 @@ def describe_hole(hole: np.ndarray) -> dict[str, Any]:
     """
     hole = np.ascontiguousarray(hole)
     distance = cv2.distanceTransform(hole, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # Squares of distances are whole numbers; OpenCV's own last digit varies by the run.
+    radius = math.sqrt(round(float(distance.max()) ** 2))
     return {
         "ratio": float(hole.mean()),
-        "radius": float(distance.max()),
+        "radius": radius,
         "bucket": masks.hole_bucket(hole),
         "border": masks.touches_border(hole),
     }
