@@ -42,8 +42,8 @@ def get_config(preset: str = "") -> ConfigDict:
         "float32"  # or bfloat16: convolutions only, losses stay float32
     )
     # True: what a block computes inside is computed again in the backward pass instead
-    # of kept: the same numbers, a fifth more operations, less memory (deepfill_v2:small,
-    # batch 8, on a CPU: 1.4 -> 1.0 GiB, in the same CPU time).
+    # of kept: the same numbers, a fifth more operations, less memory: 1.4 -> 1.0 GiB
+    # for deepfill_v2:small, batch 8, on a CPU, in the same CPU time.
     config.remat = False
 
     config.schedule = ("joint",)  # names of the phases, in order
