@@ -43,7 +43,8 @@ def contextual_attention(
     overlap: Literal["const4", "exact"] = "const4",
     mask_mode: Literal["zero", "neg_inf"] = "zero",
     shared_mask: bool = False,
-) -> tuple[jax.Array, jax.Array]:
+    entropy: bool = False,
+) -> tuple[jax.Array, ...]:
     """Fills features with known patches, weighted by similarity (Yu et al. 2018).
 
     Patches of `foreground` are compared with normalised patches of `background` outside
@@ -73,11 +74,14 @@ def contextual_attention(
       mask_mode: "zero": hole patches keep a score of 0 in the sum of the softmax (the
         authors' code, on purpose); "neg_inf": they take no part in it.
       shared_mask: use the mask of the first sample for the whole batch.
+      entropy: whether to return how widely each query looks as a third array, at the
+        price of one more pass over the scores.
 
     Returns:
       [B, H, W, C] filled features in the dtype of `foreground`, and [B, H/rate, W/rate,
       2] int32: (row, column) of the best key minus that of the query, in pixels of the
-      score grid; 0 where nothing can be copied.
+      score grid; 0 where nothing can be copied. With `entropy` [B, H/rate, W/rate]:
+      -sum p log p over the known patches' weights p, by the logarithm of their number.
 
     Raises:
       ValueError: on shapes that do not fit, or unknown options.
@@ -90,6 +94,7 @@ def contextual_attention(
         fuse_reach=fuse_k // 2 if fuse else 0,
         softmax_scale=softmax_scale,
         mask_mode=mask_mode,
+        entropy=entropy,
     )
     if ksize % 2 == 0 or fuse_k % 2 == 0:
         raise ValueError(f"ksize={ksize} and fuse_k={fuse_k} must be odd")
@@ -114,12 +119,13 @@ def contextual_attention(
     )
     if block_size is None:
         block_size = _choose_block_size(inputs, options)
-    blocks, best = attention_blocks.attend(inputs, options, block_size)
-    filled = patches.join_blocks(blocks, rate)
+    found = attention_blocks.attend(inputs, options, block_size)
+    filled = patches.join_blocks(found.pasted, rate)
     filled = filled / _divisor(foreground.shape, rate, overlap)
     any_valid = jnp.any(valid > 0, axis=(1, 2))[:, None, None, None]
-    offsets = jnp.where(any_valid, _offsets(best, keys.shape[2]), 0)
-    return filled.astype(foreground.dtype), offsets
+    offsets = jnp.where(any_valid, _offsets(found.best, keys.shape[2]), 0)
+    filled = filled.astype(foreground.dtype)
+    return (filled, offsets, found.entropy) if entropy else (filled, offsets)
 
 
 def _check(

@@ -42,6 +42,7 @@ class Options(NamedTuple):
     fuse_reach: int
     softmax_scale: float
     mask_mode: str
+    entropy: bool = False
 
     @property
     def row_margin(self) -> int:
@@ -49,15 +50,23 @@ class Options(NamedTuple):
         return self.ksize // 2 + (self.fuse_reach + 1 if self.fuse_reach else 0)
 
 
-def attend(
-    inputs: Inputs, options: Options, block_size: int
-) -> tuple[jax.Array, jax.Array]:
-    """Mixes the keys' raw patches for every query, `block_size` rows at a time.
+class Attended(NamedTuple):
+    """What becomes of the queries.
 
-    Returns:
-      [B, h + 1, w + 1, E] sums of overlapping patches (`join_blocks` makes features of
-      them), and [B, h, w] the heaviest key of each query, as index in Y * X.
+    Attributes:
+      pasted: [B, h + 1, w + 1, E] sums of overlapping patches (`join_blocks` makes
+        features of them).
+      best: [B, h, w] the heaviest key of each query, as index in Y * X.
+      entropy: [B, h, w] of a query's weights, 0 to 1; None unless asked for.
     """
+
+    pasted: jax.Array
+    best: jax.Array
+    entropy: jax.Array | None
+
+
+def attend(inputs: Inputs, options: Options, block_size: int) -> Attended:
+    """Mixes the keys' raw patches for every query, `block_size` rows at a time."""
     height, rows, reach = options.height, block_size, options.fuse_reach
     if rows >= height:
         scores = _row_sums(0, height, inputs, options)
@@ -72,7 +81,7 @@ def attend(
         last = _row_sums(height - reach, reach, inputs, options)
         edges = _wrap(last, _row_sums(0, reach, inputs, options))
 
-    def block(index: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def block(index: jax.Array) -> Attended:
         # The last block starts early so as to end with the image; the rows that the
         # block before it has pasted already get no weight.
         first = jnp.minimum(index * rows, height - rows)
@@ -83,7 +92,7 @@ def attend(
         return _paste(scores, fresh.astype(jnp.float32), inputs, options)
 
     count = -(-height // rows)
-    return _join(*jax.lax.map(jax.checkpoint(block), jnp.arange(count)), height)
+    return _join(jax.lax.map(jax.checkpoint(block), jnp.arange(count)), height)
 
 
 def _row_sums(
@@ -181,7 +190,7 @@ def _shift(table: jax.Array, axis: int, step: int) -> jax.Array:
 
 def _paste(
     scores: jax.Array, fresh: jax.Array, inputs: Inputs, options: Options
-) -> tuple[jax.Array, jax.Array]:
+) -> Attended:
     """Softmax over the known keys, then the raw patches by these weights.
 
     Args:
@@ -189,7 +198,7 @@ def _paste(
       fresh: [R], 0 for rows of queries that shall paste nothing.
 
     Returns:
-      [B, R + 1, W + 1, E] sums of the patches, [B, R, W] heaviest keys.
+      For these rows, as `Attended` for all.
     """
     valid = inputs.valid[:, None, None, :, :]
     logits = options.softmax_scale * scores
@@ -200,6 +209,7 @@ def _paste(
         logits = jnp.where(valid > 0, logits, jnp.finfo(jnp.float32).min)
     weights = jax.nn.softmax(logits, axis=(-2, -1)) * valid
     best = jnp.argmax(weights.reshape(*weights.shape[:3], -1), axis=-1)
+    entropy = _entropy(weights, valid) if options.entropy else None
     weights = weights * fresh[None, :, None, None, None]
     table = diagonal_sum(pad_pairs(weights, 1, BOTH_AXES), 2, BOTH_AXES)
     batch, rows, columns, _, _ = table.shape
@@ -211,17 +221,30 @@ def _paste(
         preferred_element_type=jnp.float32,
     )
     pasted = pasted.reshape(batch, rows, columns, -1)
-    return pasted, best
+    return Attended(pasted, best, entropy)
 
 
-def _join(
-    pasted: jax.Array, best: jax.Array, height: int
-) -> tuple[jax.Array, jax.Array]:
-    """[N, B, R + 1, W + 1, E] and [N, B, R, W] of N blocks to those of the image."""
+def _entropy(weights: jax.Array, valid: jax.Array) -> jax.Array:
+    """-sum p log p / log(count) over the known keys: 0 for one, 1 for all alike."""
+    total = jnp.sum(weights, axis=(-2, -1), keepdims=True)
+    share = weights / jnp.maximum(total, jnp.finfo(jnp.float32).tiny)
+    # 1 in place of 0: the logarithm is then 0 instead of minus infinity.
+    terms = share * jnp.log(jnp.where(share > 0, share, 1))
+    keys = jnp.maximum(jnp.sum(valid > 0, axis=(-2, -1)), 2).astype(jnp.float32)
+    return -jnp.sum(terms, axis=(-2, -1)) / jnp.log(keys)
+
+
+def _join(blocks: Attended, height: int) -> Attended:
+    """What N blocks made, stacked in front, as one image's."""
+    pasted, best, entropy = blocks
     count, _, rows, _ = best.shape
     number = np.minimum(np.arange(height + 1) // rows, count - 1)
     row = np.arange(height + 1) - np.minimum(number * rows, height - rows)
     whole = pasted[number, :, row].swapaxes(0, 1)
     # Patches of a block's last row reach into the first row of the next block.
     whole = whole.at[:, rows:height:rows].add(pasted[:-1, :, rows].swapaxes(0, 1))
-    return whole, best[number[:-1], :, row[:-1]].swapaxes(0, 1)
+    last, inner = number[:-1], row[:-1]
+    best = best[last, :, inner].swapaxes(0, 1)
+    if entropy is not None:
+        entropy = entropy[last, :, inner].swapaxes(0, 1)
+    return Attended(whole, best, entropy)

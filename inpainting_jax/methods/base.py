@@ -49,6 +49,8 @@ class Method:
       guide_classes: how many classes "labels" tell apart.
       full_size: whether any size is natural to it (fully convolutional or patch based);
         False makes `strategy="auto"` crop or resize to `train_size`.
+      monitor: `(variables, image, mask, guide) -> {name: [B]}`, numbers about the
+        inside of the networks that the run logs as `health/NAME`; None for none.
       train_size: side in pixels that its networks are made for; None where any will do,
         and the weights' card says at which they were trained.
     """
@@ -65,6 +67,7 @@ class Method:
     guide_kind: str = "lines"
     guide_classes: int = 0
     full_size: bool = True
+    monitor: Callable[..., Mapping[str, Array]] | None = None
     train_size: int | None = None
 
     def inpaint(

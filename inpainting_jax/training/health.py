@@ -92,6 +92,14 @@ RULES = (
         " the composite, look at blend='poisson'",
     ),
     Rule(
+        "attention_entropy",
+        0.02,
+        0.95,
+        0,
+        "attention copies one patch everywhere (below 0.02) or mixes all alike (above"
+        " 0.95): look at the masks it gets, at softmax_scale and the learning rate",
+    ),
+    Rule(
         "coarse_refined_gap",
         0.0,
         np.inf,

@@ -51,6 +51,7 @@ class Validation:
         self._labels = method.guide_kind == "labels"
         self._size = min(config.batch_size, len(views))
         self._predict = jax.jit(method.predict) if method.traceable else method.predict
+        self._monitor = method.monitor and jax.jit(method.monitor)
         wanted, _ = split_name(config.evaluation.best)
         usual = choose_metrics(side, side)
         self._metrics = tuple(dict.fromkeys((*usual, wanted)))
@@ -63,12 +64,16 @@ class Validation:
         """
         key = jax.random.key(_SEED)
         stages: dict[str, list[np.ndarray]] = {}
+        inside: dict[str, list[np.ndarray]] = {}
 
         def predict(image: Array, mask: Array, guide: Array | None) -> Array:
             found = self._predict(variables, key, image, mask, guide)
             for name in ("completed", "coarse", "refined"):
                 if name in found:
                     stages.setdefault(name, []).append(np.asarray(found[name]))
+            if self._monitor is not None:
+                for name, each in self._monitor(variables, image, mask, guide).items():
+                    inside.setdefault(name, []).append(np.asarray(each))
             return found["completed"]
 
         scores = evaluate_method(
@@ -81,7 +86,11 @@ class Validation:
         )
         count = len(self._truth)
         whole = {name: np.concatenate(parts)[:count] for name, parts in stages.items()}
-        return scores, self._health(whole)
+        watched = {
+            name: float(np.concatenate(parts)[:count].mean())
+            for name, parts in inside.items()
+        }
+        return scores, self._health(whole) | watched
 
     def _health(self, stages: Mapping[str, np.ndarray]) -> dict[str, float]:
         truth, holes = to_signed(self._truth), self._holes

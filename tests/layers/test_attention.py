@@ -331,6 +331,29 @@ def test_bfloat16_features_are_scored_in_float32(rng, error):
     assert error(filled.astype(jnp.float32), expected) < 0.03  # weights have 8 bits
 
 
+@pytest.mark.parametrize("block_size", [None, 3])
+def test_entropy_is_0_for_one_patch_and_1_for_all_alike(rng, block_size):
+    """Rounding of the logarithm: 1e-5."""
+    mask = jnp.zeros((1, 16, 16, 1)).at[:, 4:8, 4:8].set(1)
+    options = {"rate": 2, "fuse": False, "entropy": True, "block_size": block_size}
+    same = jnp.ones((1, 16, 16, 3))
+    # All alike need one length: patches at the border, shorter, have none with `max`.
+    *_, even = contextual_attention(
+        same, same, mask, ksize=1, mask_mode="neg_inf", **options
+    )
+    np.testing.assert_allclose(even, np.ones((1, 8, 8)), atol=1e-5)
+    features = jnp.asarray(rng.normal(size=(1, 16, 16, 64)), jnp.float32)
+    filled, offsets, sharp = contextual_attention(
+        features, features, mask, softmax_scale=1e4, **options
+    )
+    assert (sharp >= 0).all() and jnp.median(sharp) < 1e-5
+    plain = contextual_attention(
+        features, features, mask, softmax_scale=1e4, **(options | {"entropy": False})
+    )
+    np.testing.assert_array_equal(filled, plain[0])
+    np.testing.assert_array_equal(offsets, plain[1])
+
+
 @pytest.mark.parametrize(
     ("shapes", "options", "message"),
     [

@@ -214,6 +214,16 @@ def test_an_unknown_loss_weight_is_named(tiny):
         )
 
 
+def test_the_monitor_tells_how_widely_attention_looks(tiny):
+    """Per image, of the hole alone; nothing of it is kept among the variables."""
+    method, variables, batch = tiny
+    assert "monitors" not in variables["generator"]
+    found = jax.jit(method.monitor)(variables, batch["image"], batch["mask"])
+    entropy = np.asarray(found["attention_entropy"])
+    assert entropy.shape == (len(batch["image"]),)
+    assert (entropy > 0).all() and (entropy <= 1 + 1e-5).all()
+
+
 def test_an_odd_width_is_refused():
     with pytest.raises(ValueError, match="even number >= 2, got 5"):
         METHODS["deepfill_v2"](width=5)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from inpainting_jax import images, layers, losses
 from inpainting_jax.methods.base import Method
+from inpainting_jax.methods.deepfill_v1 import networks
 from inpainting_jax.methods.deepfill_v1.networks import ACTIVATIONS, Critics, Generator
 from inpainting_jax.registry import UnknownNameError
 from inpainting_jax.types import Array, Aux, Batch, Key, Variables
@@ -293,7 +294,7 @@ def build(
                 generator, critics, local_size, masked_penalty
             ),
         },
+        monitor=networks.watch_attention(generator),
         multiple=8,
-        # Four halvings keep a 2x2 grid of attention scores.
-        min_size=16,
+        min_size=16,  # four halvings keep a 2x2 grid of attention scores
     )

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from inpainting_jax import images, layers
 from inpainting_jax.layers.discriminators import StridedDiscriminator
-from inpainting_jax.types import Array
+from inpainting_jax.types import Array, Variables
 
 
 class Layer(NamedTuple):
@@ -106,6 +106,7 @@ def attend(
     *,
     resize_rule: str = "align_corners",
     mask_in_one_step: bool = False,
+    network: nn.Module | None = None,
     **options: Any,
 ) -> tuple[Array, Array]:
     """Contextual attention of the features on themselves, outside the hole.
@@ -115,19 +116,45 @@ def attend(
       mask: [B, H, W, 1], 1 = hole.
       resize_rule: how features and mask come down, see `layers.resize_nearest`.
       mask_in_one_step: whether the mask comes down by 8 at once, not by 4 and by 2.
+      network: where `attention_entropy` [B], its mean over the hole, is left in the
+        collection "monitors", if a caller wants that one (`watch_attention`).
       **options: of `layers.contextual_attention`, which also says what is returned.
     """
+    watched = network is not None and not network.is_initializing()
+    watched = watched and network.is_mutable_collection("monitors")
     rate = 2
     step = rate if mask_in_one_step else 1
     height, width = features.shape[1] // step, features.shape[2] // step
-    return layers.contextual_attention(
+    attended, offsets, *entropy = layers.contextual_attention(
         features,
         features,
         layers.resize_nearest(mask, height, width, rule=resize_rule),
         rate=rate,
         resize_rule=resize_rule,
+        entropy=watched,
         **options,
     )
+    if watched:
+        hole = layers.resize_nearest(mask, *entropy[0].shape[1:], rule=resize_rule)
+        hole = hole[..., 0]
+        mean = jnp.sum(entropy[0] * hole, axis=(1, 2))
+        mean = mean / jnp.maximum(jnp.sum(hole, axis=(1, 2)), 1)
+        network.sow("monitors", "attention_entropy", mean)
+    return attended, offsets
+
+
+def watch_attention(generator: nn.Module) -> Callable[..., dict[str, Array]]:
+    """A method's `monitor`: `attention_entropy` [B] of a generator with attention."""
+
+    def monitor(
+        variables: Variables, image: Array, mask: Array, guide: Array | None = None
+    ) -> dict[str, Array]:
+        given = (image, mask) if guide is None else (image, mask, guide)
+        _, found = generator.apply(variables["generator"], *given, mutable=["monitors"])
+        (entropy,) = found["monitors"]["attention_entropy"]
+        return {"attention_entropy": entropy}
+
+    return monitor
 
 
 class Generator(nn.Module):
@@ -212,6 +239,7 @@ class Generator(nn.Module):
             fuse=self.fuse,
             shared_mask=self.shared_mask,
             block_size=self.block_size,
+            network=self,
         )
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from inpainting_jax import images, losses
 from inpainting_jax.layers.discriminators import SNPatchDiscriminator
 from inpainting_jax.methods.base import Method
+from inpainting_jax.methods.deepfill_v1.networks import watch_attention
 from inpainting_jax.methods.deepfill_v2.networks import Generator
 from inpainting_jax.types import Array, Aux, Batch, Key, Variables
 
@@ -143,6 +144,20 @@ def _predict(generator: Generator, guided: bool):
     return predict
 
 
+def _monitor(generator: Generator, guided: bool):
+    """How widely the attention looks; without a sketch, no lines are drawn."""
+    watch = watch_attention(generator)
+
+    def monitor(
+        variables: Variables, image: Array, mask: Array, guide: Array | None = None
+    ) -> dict[str, Array]:
+        if guided and guide is None:
+            guide = jnp.zeros_like(mask)
+        return watch(variables, image, mask, guide)
+
+    return monitor
+
+
 def build(
     *,
     width: int = 24,
@@ -200,6 +215,7 @@ def build(
             "generator": _generator_objective(generator, discriminator),
             "discriminator": _discriminator_objective(generator, discriminator),
         },
+        monitor=_monitor(generator, guided),
         multiple=8,
         # Four halvings keep a 2x2 grid of attention scores.
         min_size=16,

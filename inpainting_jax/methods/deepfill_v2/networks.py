@@ -96,4 +96,5 @@ class Generator(nn.Module):
             fuse=self.fuse,
             shared_mask=self.shared_mask,
             block_size=self.block_size,
+            network=self,
         )
