@@ -80,10 +80,7 @@ def compiled_step(config: ConfigDict) -> tuple[Any, Any]:
         for name, x in setup.raw_shapes(config, count=config.batch_size).items()
     }
     lowered = runner.compile(phase).lower(state, raw)
-    # Machine code is not run: in a hurry.
-    options = {"xla_backend_optimization_level": 0}
-    on_cpu = jax.default_backend() == "cpu"
-    return state, lowered.compile(compiler_options=options if on_cpu else None)
+    return state, lowered.compile(compiler_options=parallel.hurried(runner.mesh))
 
 
 def step_cost(method: str, per_device: int, preset: str = "tiny") -> dict[str, Any]:

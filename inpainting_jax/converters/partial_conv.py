@@ -69,7 +69,7 @@ def from_keras(tensors: Tensors) -> Plan:
     Keras numbers layers anew in every process, so they are told by their order. Its
     biases before a normalisation become part of the running means, and its epsilon of
     1e-3 part of the variances. One difference is left: where no known pixel is within
-    reach of the whole network, its output is its biases' and ours is grey.
+    reach of the whole network, the last layer's bias does not reach the head of ours.
     """
     convs = _numbered(tensors, "p_conv2d", "img_kernel:0")
     decoder_norms = _numbered(tensors, "batch_normalization", "gamma:0")

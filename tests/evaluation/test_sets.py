@@ -18,12 +18,9 @@ def test_the_radius_is_the_root_of_a_whole_number_to_the_last_bit():
 
 
 def test_share_bucket_and_border_of_a_box():
-    hole = np.zeros((20, 20), np.uint8)
-    hole[5:11, 5:15] = 1
-    facts = describe_hole(hole)
-    assert facts == {
-        "ratio": 0.15,
-        "radius": 3.0,
-        "bucket": "0.1-0.2",
-        "border": facts["border"],
-    }
+    hole = np.zeros((200, 200), np.uint8)
+    hole[50:110, 50:150] = 1
+    facts = {"ratio": 0.15, "radius": 30.0, "bucket": "0.1-0.2", "border": False}
+    assert describe_hole(hole) == facts
+    moved = np.roll(hole, -50, axis=0)  # the box begins at the edge
+    assert describe_hole(moved)["border"]
