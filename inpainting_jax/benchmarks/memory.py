@@ -13,6 +13,7 @@ import numpy as np
 
 from inpainting_jax.benchmarks import scaling, separate, speed_report
 from inpainting_jax.benchmarks.speed_report import Column
+from inpainting_jax.training import dry_run
 
 STEPS = (
     ("deepfill_v2", 256, 2),
@@ -44,15 +45,8 @@ def step(method: str, side: int, batch: int) -> dict[str, float]:
     config = import_module(f"inpainting_jax.configs.{method}").get_config("paper")
     config.data.image_size, config.batch_size = side, batch
     state, compiled = scaling.compiled_step(config)
-    found = compiled.memory_analysis()
-    peak = (
-        found.argument_size_in_bytes
-        + found.output_size_in_bytes
-        - found.alias_size_in_bytes
-        + found.temp_size_in_bytes
-    )
     return {
-        "peak_mib": peak / 2**20,
+        "peak_mib": dry_run.peak_bytes(compiled) / 2**20,
         "state_mib": scaling.size_of(state) / 2**20,
     }
 

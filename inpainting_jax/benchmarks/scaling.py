@@ -15,12 +15,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from inpainting_jax.benchmarks import separate, speed_report
 from inpainting_jax.benchmarks.speed_report import Column
-from inpainting_jax.training import parallel, setup
+from inpainting_jax.training import dry_run, parallel, setup
 
 DEVICES = (1, 2, 4, 8)
 METHODS = ("deepfill_v2", "partial_conv")
@@ -65,21 +64,11 @@ def _array_bytes(array: tuple[str, str]) -> int:
 
 def compiled_step(config: ConfigDict) -> tuple[Any, Any]:
     """The state's shapes and the compiled step of a config's last phase, not run."""
-    built, plan, step, runner = setup.build_step(config)
-    whole = parallel.replicated(runner.mesh)
-    state = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
-        jax.eval_shape(setup.state_builder(config, built, step), jax.random.key(0)),
+    method, plan, step, runner = setup.build_step(config)
+    state = dry_run.state_shapes(config, method, step, runner.mesh)
+    lowered = dry_run.lower_step(
+        config, runner, state, plan.phases[-1], config.batch_size
     )
-    phase, stacked = plan.phases[-1], config.fresh_batches
-    axes = PartitionSpec(*([None, "data"] if stacked else ["data"]))
-    split = NamedSharding(runner.mesh, axes)
-    front = (len(phase.order),) if stacked else ()
-    raw = {
-        name: jax.ShapeDtypeStruct((*front, *x.shape), x.dtype, sharding=split)
-        for name, x in setup.raw_shapes(config, count=config.batch_size).items()
-    }
-    lowered = runner.compile(phase).lower(state, raw)
     return state, lowered.compile(compiler_options=parallel.hurried(runner.mesh))
 
 

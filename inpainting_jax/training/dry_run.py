@@ -10,12 +10,13 @@ import dataclasses
 import os
 
 import jax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from inpainting_jax.methods import Method
 from inpainting_jax.training import parallel, setup
 from inpainting_jax.training.phases import Phase
+from inpainting_jax.training.step import Step
 
 _MOST_TRIALS = 5  # batch sizes compiled for a step beside the config's
 _HEADROOM = 0.9  # of a device's memory; the rest is the runtime's and the reader's
@@ -91,12 +92,7 @@ def estimate(config: ConfigDict, method: Method | None = None) -> Estimate:
     method, plan, step, runner = setup.build_step(config, method)
     parallel.check_batch_size(config.batch_size, runner.mesh)
     runner = parallel.make_runner("jit", step)
-    whole = parallel.replicated(runner.mesh)
-    create = setup.state_builder(config, method, step)
-    state = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
-        jax.eval_shape(create, jax.random.key(0)),
-    )
+    state = state_shapes(config, method, step, runner.mesh)
     available = device_memory(runner.mesh.devices.flat[0])
     steps: dict[Phase, list[str]] = {}
     for name, phase in zip(config.schedule, plan.phases, strict=True):
@@ -125,6 +121,40 @@ def estimate(config: ConfigDict, method: Method | None = None) -> Estimate:
     )
 
 
+def state_shapes(config: ConfigDict, method: Method, step: Step, mesh: Mesh):
+    """Shapes of a run's `TrainState`, whole on every device; nothing is allocated."""
+    whole = parallel.replicated(mesh)
+    create = setup.state_builder(config, method, step)
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
+        jax.eval_shape(create, jax.random.key(0)),
+    )
+
+
+def lower_step(config: ConfigDict, runner: parallel.Runner, state, phase: Phase, count):
+    """A phase's step on `count` images over all devices, traced; nothing is run."""
+    stacked = config.fresh_batches
+    axes = PartitionSpec(*([None, "data"] if stacked else ["data"]))
+    split = NamedSharding(runner.mesh, axes)
+    front = (len(phase.order),) if stacked else ()
+    raw = {
+        name: jax.ShapeDtypeStruct((*front, *x.shape), x.dtype, sharding=split)
+        for name, x in setup.raw_shapes(config, count=count).items()
+    }
+    return runner.compile(phase).lower(state, raw)
+
+
+def peak_bytes(compiled: jax.stages.Compiled) -> int:
+    """Memory of one device while a program runs, by the compiler's account."""
+    memory = compiled.memory_analysis()
+    return int(
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+    )
+
+
 def device_memory(device: jax.Device) -> int:
     """Bytes a device may use; a CPU device has its share of the machine's memory."""
     statistics = device.memory_stats() or {}
@@ -148,24 +178,12 @@ class _Measure:
         return self._known[count]
 
     def _compile(self, count: int) -> tuple[float, int]:
-        stacked = self._config.fresh_batches
-        axes = PartitionSpec(*([None, "data"] if stacked else ["data"]))
-        split = NamedSharding(self._runner.mesh, axes)
-        front = (len(self._phase.order),) if stacked else ()
-        raw = {
-            name: jax.ShapeDtypeStruct((*front, *x.shape), x.dtype, sharding=split)
-            for name, x in setup.raw_shapes(self._config, count=count).items()
-        }
-        lowered = self._runner.compile(self._phase).lower(self._state, raw)
-        work = lowered.cost_analysis() or {}
-        memory = lowered.compile(parallel.hurried(self._runner.mesh)).memory_analysis()
-        peak = (
-            memory.argument_size_in_bytes
-            + memory.output_size_in_bytes
-            - memory.alias_size_in_bytes
-            + memory.temp_size_in_bytes
+        lowered = lower_step(
+            self._config, self._runner, self._state, self._phase, count
         )
-        return float(work.get("flops", float("nan"))), int(peak)
+        work = lowered.cost_analysis() or {}
+        compiled = lowered.compile(parallel.hurried(self._runner.mesh))
+        return float(work.get("flops", float("nan"))), peak_bytes(compiled)
 
 
 def _largest(
