@@ -3,9 +3,11 @@
 Called by `launch/`, never on import: a library does not configure its user's JAX.
 """
 
+import functools
 import os
 import pathlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,6 +20,10 @@ _CLUSTERS = {
     "JOB_PARALLELISM": "JOB_COMPLETION_INDEX",  # the first is of launch/k8s
 }
 """Variables that hold the number of processes, and that set in each of them."""
+
+_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+"""No operations for YNNPACK, which leaves convolutions of few channels to one core: on
+two, XLA's own took 0.5 to 0.95 times as long (docs/performance.md)."""
 
 MOST_CPU_MEMORY = 2**33
 """Bytes of a CPU's free memory that are counted on, whatever there is."""
@@ -67,6 +73,49 @@ def use_compilation_cache(where: str = "auto") -> pathlib.Path | None:
     # first picture that is 19.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return folder
+
+
+@functools.cache
+def compiler_options() -> dict[str, Any] | None:
+    """Options of `jax.jit` by which networks run fastest here; None = JAX's own.
+
+    They are this library's for its own programs. Give them to a `jax.jit` around
+    `method.predict` or `network.apply` of your own.
+    """
+    if jax.default_backend() != "cpu":
+        return None
+    try:
+        jax.jit(lambda: 0, compiler_options=_CPU_OPTIONS).lower().compile()
+    except jax.errors.JaxRuntimeError:  # another JAX, which does not know one of them
+        return None
+    return dict(_CPU_OPTIONS)
+
+
+def compiled(function: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
+    """`jax.jit` with `compiler_options`, which wait for the first call.
+
+    Within a traced function it is a plain call, as JAX allows options outermost only.
+
+    Args:
+      function: pure, of arrays.
+      **settings: of `jax.jit`.
+
+    Returns:
+      The function, with `clear_cache()`, which forgets its programs.
+    """
+
+    @functools.cache
+    def build() -> Callable[..., Any]:
+        return jax.jit(function, compiler_options=compiler_options(), **settings)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        leaves = jax.tree.leaves((args, kwargs))
+        inside = any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+        return (function if inside else build())(*args, **kwargs)
+
+    call.clear_cache = lambda: build().clear_cache()
+    return call
 
 
 def free_memory(device: jax.Device | None = None) -> int:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from inpainting_jax import runtime
 from inpainting_jax.benchmarks import ceilings, speed_report, timing
 from inpainting_jax.benchmarks.ceilings import Ceilings
 
@@ -62,7 +63,8 @@ def work(
     optimised one hide theirs; bytes in the optimised one, as its operations read and
     write them, cached or not.
     """
-    lowered = jax.jit(function).lower(*arguments)
+    options = runtime.compiler_options()
+    lowered = jax.jit(function, compiler_options=options).lower(*arguments)
     compiled = lowered.compile()
     flops = (lowered.cost_analysis() or {}).get("flops", float("nan"))
     moved = (compiled.cost_analysis() or {}).get("bytes accessed", float("nan"))

@@ -113,7 +113,7 @@ def run_batches(
     fill: Inpainter, images: np.ndarray, holes: np.ndarray, guides: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Completed images [N, H, W, 3] and label maps [N, H, W], both uint8."""
-    predict, key = jax.jit(fill.method.predict), jax.random.key(0)
+    predict, key = fill.method.compiled_predict(), jax.random.key(0)
     step = min(len(images), batch_size(*images.shape[1:3]))
     completed, labels = [], []
     for first in range(0, len(images), step):

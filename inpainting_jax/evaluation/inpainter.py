@@ -57,7 +57,7 @@ class Inpainter:
         self.card = dict(card or {})
         self.last_strategies: list[str] = []
         self.last_labels: list[np.ndarray] = []
-        self._compiled = jax.jit(method.predict) if method.traceable else method.predict
+        self._compiled = method.compiled_predict()
         self._shapes: collections.OrderedDict[tuple, None] = collections.OrderedDict()
         self._noted = False
 

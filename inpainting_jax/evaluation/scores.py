@@ -8,10 +8,10 @@ Names carry the region: `psnr_image` over all pixels, `psnr_hole` inside the hol
 import functools
 from collections.abc import Callable, Sequence
 
-import jax
 import numpy as np
 
 from inpainting_jax import images as image_arrays
+from inpainting_jax import runtime
 from inpainting_jax.metrics import METRICS, most_scales, region_mask
 from inpainting_jax.registry import UnknownNameError
 
@@ -102,7 +102,7 @@ def score(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-@functools.partial(jax.jit, static_argnames="names")
+@functools.partial(runtime.compiled, static_argnames="names")
 def _score_batch(completed, truth, mask, names):
     values = {}
     for name in names:

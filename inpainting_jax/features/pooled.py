@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from inpainting_jax import runtime
 from inpainting_jax.features import efficientnet, inception
 from inpainting_jax.features.inputs import RESIZES, efficientnet_input, inception_input
 from inpainting_jax.features.weights import file_sha256
@@ -87,7 +88,9 @@ def _efficientnet() -> PooledNetwork:
         file_sha256=efficientnet.SHA256,
         resize="whole image to 224x224, Pillow bicubic",
         prepare=efficientnet_input,
-        apply=functools.partial(jax.jit(efficientnet.efficientnet_features), layers),
+        apply=functools.partial(
+            runtime.compiled(efficientnet.efficientnet_features), layers
+        ),
     )
 
 
@@ -105,5 +108,5 @@ def _inception(resize: str, file: str) -> PooledNetwork:
         file_sha256=file_sha256(pathlib.Path(file)),
         resize=f"whole image {rules[resize]}",
         prepare=functools.partial(inception_input, resize=resize),
-        apply=functools.partial(jax.jit(inception.inception_features), layers),
+        apply=functools.partial(runtime.compiled(inception.inception_features), layers),
     )

@@ -5,6 +5,7 @@ The paper's two filters W_f and W_g are one kernel here, features first, as in t
 authors' code. Widths quoted there (`cnum`) count both halves: 48 there is 24 here.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -54,12 +55,20 @@ def gated_conv(
     out = convolve(
         features,
         kernel,
-        bias,
         strides=strides,
         padding=padding,
         dilation=dilation,
         upsample=upsample,
     )
+    # What the gate computes costs less to compute again, in one pass of the backward
+    # pass, than to write and read back: five arrays of the output's size a layer.
+    return jax.checkpoint(functools.partial(_gate, activation))(out, bias)
+
+
+def _gate(activation, out, bias):
+    """The features [..., F] of a convolution [..., 2F] times their gates."""
+    if bias is not None:
+        out = out + bias.astype(out.dtype)[None, None, None, :]
     feature, gate = jnp.split(out, 2, axis=-1)
     if activation is not None:
         feature = activation(feature)

@@ -10,6 +10,7 @@ from typing import Any
 
 import flax.linen as nn
 
+from inpainting_jax import runtime
 from inpainting_jax.types import Array, Aux, Batch, Key, Variables
 
 Objective = Callable[
@@ -80,3 +81,7 @@ class Method:
     ) -> Array:
         """The completed image [B, H, W, 3] in [-1, 1]; known pixels equal `image`."""
         return self.predict(variables, key, image, mask, guide)["completed"]
+
+    def compiled_predict(self) -> Predict:
+        """`predict` as one program where it may be one; each call compiles anew."""
+        return runtime.compiled(self.predict) if self.traceable else self.predict

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from inpainting_jax import runtime
 from inpainting_jax.features.alexnet import alexnet_features
 from inpainting_jax.features.vgg import conv_names, vgg_features
 from inpainting_jax.features.weights import lpips_weights
@@ -121,7 +122,7 @@ def _checked_weights(
     return weights
 
 
-@functools.partial(jax.jit, static_argnames="network")
+@functools.partial(runtime.compiled, static_argnames="network")
 def _lpips(
     layers: Sequence[Mapping[str, Array]],
     heads: Sequence[Array],
@@ -131,28 +132,35 @@ def _lpips(
     network: str,
 ) -> tuple[Array, Array]:
     """Distance [B] and its map [B, H, W, 1]."""
-    shift, scale = jnp.asarray(_SHIFT), jnp.asarray(_SCALE)
-    both = jnp.concatenate([a, b]) * 2 - 1
-    both = (both - shift[None, None, None]) / scale[None, None, None]
-    if network == "alexnet":
-        taps = alexnet_features(layers, both)
-    else:
-        named = dict(zip(conv_names(network), layers, strict=True))
-        taps = vgg_features(network, named, both, _VGG_TAPS)
+    # Each image by itself: in one batch, a pixel's place decides how it rounds.
+    taps_a, taps_b = _taps(layers, a, network), _taps(layers, b, network)
     total, spatial = jnp.zeros(a.shape[0]), 0.0
-    for features, head in zip(taps, heads, strict=True):
-        # The authors add 1e-10 after the root, so that a zero vector stays zero.
-        # The floor under the root keeps the gradient of a zero vector finite.
-        square = jnp.sum(features**2, axis=-1, keepdims=True)
-        norm = jnp.sqrt(jnp.maximum(square, 1e-20)) + 1e-10
-        unit_a, unit_b = jnp.split(features / norm, 2)
+    for in_a, in_b, head in zip(taps_a, taps_b, heads, strict=True):
+        norm_a, norm_b = _norm(in_a), _norm(in_b)
         # A division fused with the difference rounds one side only, and equal features
         # would differ by 1e-8.
-        same = jnp.equal(*jnp.split(features, 2)) & jnp.equal(*jnp.split(norm, 2))
-        apart = jnp.where(same, 0.0, unit_a - unit_b)
+        same = (in_a == in_b) & (norm_a == norm_b)
+        apart = jnp.where(same, 0.0, in_a / norm_a - in_b / norm_b)
         weighted = apart**2 * jnp.asarray(head)[None, None, None]
         distance = jnp.sum(weighted, axis=-1, keepdims=True)
         total = total + jnp.mean(distance, axis=(1, 2, 3))
         shape = (*a.shape[:3], 1)
         spatial = spatial + jax.image.resize(distance, shape, "linear", antialias=False)
     return total, spatial
+
+
+def _taps(layers, image, network):
+    """Features of an image in [0, 1] at the layers that the distance compares."""
+    shift, scale = jnp.asarray(_SHIFT), jnp.asarray(_SCALE)
+    image = (2 * image - 1 - shift[None, None, None]) / scale[None, None, None]
+    if network == "alexnet":
+        return alexnet_features(layers, image)
+    named = dict(zip(conv_names(network), layers, strict=True))
+    return vgg_features(network, named, image, _VGG_TAPS)
+
+
+def _norm(features):
+    # The authors add 1e-10 after the root, so that a zero vector stays zero. The floor
+    # under the root keeps the gradient of a zero vector finite.
+    square = jnp.sum(features**2, axis=-1, keepdims=True)
+    return jnp.sqrt(jnp.maximum(square, 1e-20)) + 1e-10

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from inpainting_jax import runtime
 from inpainting_jax.features import FeatureNetwork
 from inpainting_jax.registry import UnknownNameError
 from inpainting_jax.style.perception import Perception, gram_distances, grams_of
@@ -113,7 +114,7 @@ def style_transfer(
     return Stylised(jnp.clip(picture, -1, 1), values)
 
 
-@jax.jit
+@runtime.compiled
 def _targets(perception: Perception, content: Array, style: Array):
     """Features of the content image and Gram matrices of the style image."""
     (kept,), _ = perception.features(content)
@@ -121,7 +122,7 @@ def _targets(perception: Perception, content: Array, style: Array):
     return kept, grams_of(imitated, normalization="hw")
 
 
-@functools.partial(jax.jit, static_argnames=("chain", "steps"))
+@functools.partial(runtime.compiled, static_argnames=("chain", "steps"))
 def _optimise(
     perception: Perception,
     picture: Array,

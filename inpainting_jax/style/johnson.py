@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from inpainting_jax import runtime
 from inpainting_jax.features import FeatureNetwork
 from inpainting_jax.style.perception import Perception, gram_distances, grams_of
 from inpainting_jax.style.transformer import TransformerNet
@@ -124,7 +125,7 @@ def fit_transformer(
     )
 
 
-@functools.partial(jax.jit, static_argnums=(4, 5, 6, 7, 8))
+@functools.partial(runtime.compiled, static_argnums=(4, 5, 6, 7, 8))
 def _fit(
     key: Key,
     perception: Perception,

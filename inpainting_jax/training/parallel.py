@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from inpainting_jax import runtime
 from inpainting_jax.registry import UnknownNameError
 from inpainting_jax.training.phases import Phase
 from inpainting_jax.training.state import TrainState
@@ -129,7 +130,8 @@ def _step_options(mesh: Mesh) -> dict[str, Any] | None:
     # The CPU's own scheduler looks for work to do at once and holds every block's
     # gradients meanwhile. On two cores DeepFill v2's step took a tenth less processor
     # time in this order, and half the memory (docs/performance.md).
-    return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+    order = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+    return {**(runtime.compiler_options() or {}), **order}
 
 
 def _pmap_runner(step: Step, mesh: Mesh) -> Runner:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from inpainting_jax import masks
+from inpainting_jax import masks, runtime
 from inpainting_jax.data import eval_views, guides, open_source
 from inpainting_jax.evaluation.scores import choose_metrics, evaluate_method
 from inpainting_jax.images import from_signed, mask_image, to_signed
@@ -50,8 +50,8 @@ class Validation:
         self._guides = _guides(config.data.guide, views, self._holes[..., None], method)
         self._labels = method.guide_kind == "labels"
         self._size = min(config.batch_size, len(views))
-        self._predict = jax.jit(method.predict) if method.traceable else method.predict
-        self._monitor = method.monitor and jax.jit(method.monitor)
+        self._predict = method.compiled_predict()
+        self._monitor = method.monitor and runtime.compiled(method.monitor)
         wanted, _ = split_name(config.evaluation.best)
         usual = choose_metrics(side, side)
         self._metrics = tuple(dict.fromkeys((*usual, wanted)))

@@ -141,7 +141,12 @@ def test_few_shapes_are_compiled(monkeypatch):
     monkeypatch.setattr(inpainter, "MAX_COMPILED", 2)
     for height in (50, 60, 70, 80):
         fill(*picture((height, 30), np.uint8), strategy="full")
-    assert len(fill._shapes) <= 2 and fill._compiled._cache_size() <= 2
+    assert len(fill._shapes) <= 2
+    made = len(traces)
+    fill(*picture((80, 30), np.uint8), strategy="full")
+    assert len(traces) == made
+    fill(*picture((50, 30), np.uint8), strategy="full")
+    assert len(traces) == made + 1
 
 
 @pytest.mark.filterwarnings("error::UserWarning")

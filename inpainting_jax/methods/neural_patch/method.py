@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from inpainting_jax import runtime
 from inpainting_jax.features import FeatureNetwork
 from inpainting_jax.methods import context_encoder
 from inpainting_jax.methods.base import Method
@@ -51,7 +52,7 @@ def _predict_content(content: Method, view: views.View):
 
 def _predict(content: Method, view: views.View, synthesis: Synthesis):
     """The content network for all images at once, then the scales, image by image."""
-    fill = jax.jit(_fill(content, view))
+    fill = runtime.compiled(_fill(content, view))
     put_back = jax.jit(frames.put_back)
 
     def predict(

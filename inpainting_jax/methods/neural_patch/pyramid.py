@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from inpainting_jax import images
+from inpainting_jax import images, runtime
 from inpainting_jax.features import FeatureNetwork, MissingWeightsError, feature_network
 from inpainting_jax.features.vgg import conv_names
 from inpainting_jax.methods.neural_patch import frames, matching
@@ -48,8 +48,8 @@ class Synthesis:
         self._features = features
         self._scales = scales
         self._dtype = dtype
-        self._find = jax.jit(self._find_traced)
-        self._improve = jax.jit(self._improve_traced, static_argnames="steps")
+        self._find = runtime.compiled(self._find_traced)
+        self._improve = runtime.compiled(self._improve_traced, static_argnames="steps")
         self._cut = jax.jit(frames.cut_frame, static_argnums=3)
 
     @functools.cached_property

@@ -1,0 +1,59 @@
+"""How this library compiles its own programs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from inpainting_jax import runtime
+from inpainting_jax.layers.conv import convolve
+
+
+@pytest.fixture
+def fresh_options():
+    runtime.compiler_options.cache_clear()
+    yield
+    runtime.compiler_options.cache_clear()
+
+
+def test_convolutions_stay_with_xla_on_a_cpu():
+    image, kernel = jnp.ones((1, 32, 32, 48)), jnp.ones((3, 3, 48, 48))
+    lowered = jax.jit(convolve).lower(image, kernel)
+    assert "ynn_fusion" in lowered.compile().as_text()
+    options = runtime.compiler_options()
+    assert "ynn_fusion" not in lowered.compile(compiler_options=options).as_text()
+
+
+def test_options_that_this_jax_does_not_know_are_left_out(monkeypatch, fresh_options):
+    monkeypatch.setattr(runtime, "_CPU_OPTIONS", {"xla_cpu_no_such_option": ""})
+    assert runtime.compiler_options() is None
+    assert runtime.compiled(jnp.negative)(2.0) == -2
+
+
+def test_another_backend_keeps_its_own_options(monkeypatch, fresh_options):
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    assert runtime.compiler_options() is None
+
+
+def test_a_compiled_function_traces_once_a_shape_and_nests():
+    traced = []
+
+    @runtime.compiled
+    def double(x):
+        traced.append(x.shape)
+        return 2 * x
+
+    np.testing.assert_array_equal(double(np.ones(3)), 2 * np.ones(3))
+    double(np.zeros(3))
+    assert traced == [(3,)]
+    assert double.__name__ == "double"
+    # JAX refuses options inside of a traced function; gradients and jit go through.
+    assert jax.jit(jax.grad(lambda x: double(x) * x))(3.0) == 12
+    double.clear_cache()
+    double(np.zeros(3))
+    assert traced.count((3,)) == 2
+
+
+def test_static_arguments_are_passed_on():
+    repeat = runtime.compiled(lambda x, n: jnp.tile(x, n), static_argnames="n")
+    assert repeat(jnp.ones(2), n=3).shape == (6,)
