@@ -1,4 +1,4 @@
-"""Gradients of convolutions in the form a CPU computes fastest.
+"""Convolutions and their gradients in the form a CPU computes fastest.
 
 XLA's CPU backend differentiates a convolution by convolutions with inserted zeros or
 giant windows, which fall off its fast path. Measured on 2 cores: the kernel's gradient
@@ -7,6 +7,9 @@ batches of 32 on (16 times at dilation 16), and up to 2 times slower below, wher
 is kept; the features' gradient of a stride of 2 as interleaved small convolutions is
 0.4 to 17 times as fast, mostly 2 to 4. Results differ by rounding only. Other backends
 keep XLA's own gradients.
+
+Of up to 4 filters, a convolution is the sum of one product with all taps: up to 5 times
+as fast forward.
 
 "Spreading" is the transpose of a strided convolution: every feature adds its kernel,
 scaled, to the output. Computed sub-pixel (Shi et al. 2016, arXiv 1609.05158): one
@@ -21,6 +24,8 @@ import jax.numpy as jnp
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _PER_TAP_CHANNELS = 24 * 48  # products of fewer channels cost more than they save
 _PER_TAP_POSITIONS = 4096  # the same of output positions, over the batch
+_FEW_FILTERS = 4  # up to which a product for all taps at once beats a convolution
+_MOST_PRODUCTS = 2**23  # of it, over positions, taps and filters: 32 MiB
 Margins = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -96,13 +101,45 @@ def _convolve(features, kernel, strides, dilation, margins, precision):
     )
 
 
-_convolve_cpu = functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))(
-    _convolve
-)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def _convolve_cpu(features, kernel, strides, dilation, margins, precision):
+    """XLA's convolution, or for few filters one product whose parts are added up."""
+    rows, columns, _, filters = kernel.shape
+    products = features[..., 0].size * rows * columns * filters
+    few = filters <= _FEW_FILTERS < kernel.shape[2] and rows * columns > 1
+    if few and strides == 1 and products <= _MOST_PRODUCTS:
+        return _convolve_few(features, kernel, dilation, margins, precision)
+    return _convolve(features, kernel, strides, dilation, margins, precision)
+
+
+def _convolve_few(features, kernel, dilation, margins, precision):
+    """Every pixel times all taps; each output adds up the taps that it saw."""
+    rows, columns, channels, filters = kernel.shape
+    # Not jnp.pad: the margins of a features' gradient may be below 0.
+    around = ((0, 0, 0), *((*margin, 0) for margin in margins), (0, 0, 0))
+    padded = jax.lax.pad(features, jnp.zeros((), features.dtype), around)
+    batch, height, width, _ = padded.shape
+    products = jax.lax.dot_general(
+        padded.reshape(-1, channels),
+        kernel.transpose(2, 0, 1, 3).reshape(channels, -1),
+        (((1,), (0,)), ((), ())),
+        precision=precision,
+        preferred_element_type=jnp.float32,
+    )
+    products = products.reshape(batch, height, width, rows, columns, filters)
+    height -= dilation * (rows - 1)
+    width -= dilation * (columns - 1)
+    out = jnp.zeros((batch, height, width, filters))
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * dilation, column * dilation
+            seen = products[:, top : top + height, left : left + width, row, column]
+            out = out + seen
+    return out.astype(features.dtype)
 
 
 def _forward(features, kernel, *options):
-    return _convolve(features, kernel, *options), (features, kernel)
+    return _convolve_cpu(features, kernel, *options), (features, kernel)
 
 
 def _backward(strides, dilation, margins, precision, saved, gradient):
@@ -132,7 +169,7 @@ def _features_gradient(features, kernel, gradient, strides, dilation, margins, p
             )
         )
         flipped = flipped[::-1, ::-1]
-        return _convolve(gradient, flipped, 1, dilation, around, prec)
+        return _convolve_cpu(gradient, flipped, 1, dilation, around, prec)
     if dilation > 1 or kernel.shape[0] != kernel.shape[1]:
         options = (strides, dilation, margins, prec)
         transpose = jax.linear_transpose(

@@ -106,3 +106,53 @@ def test_half_precision_stays_half_but_sums_in_single(monkeypatch):
     gradient = jax.grad(total)(kernel)
     assert gradient.dtype == jnp.bfloat16
     assert float(gradient[0, 0, 0, 0]) == 4096  # summed in bfloat16 it stops at 256
+
+
+@pytest.mark.parametrize(("size", "taps", "strides", "dilation", "padding"), CASES)
+def test_few_filters_equal_xla_s(
+    rng, error, monkeypatch, size, taps, strides, dilation, padding
+):
+    used = []
+    few = conv_gradients._convolve_few
+    monkeypatch.setattr(
+        conv_gradients, "_convolve_few", lambda *a: used.append(0) or few(*a)
+    )
+    features = jnp.asarray(rng.normal(size=(2, *size, 6)).astype(np.float32))
+    kernel = jnp.asarray(rng.normal(size=(*taps, 6, 2)).astype(np.float32))
+    options = {"strides": strides, "dilation": dilation, "padding": padding}
+
+    def found(features, kernel):
+        return convolve(features, kernel, **options)
+
+    def known(features, kernel):
+        return _plain(features, kernel, strides, dilation, padding)
+
+    assert error(found(features, kernel), known(features, kernel)) < 1e-5
+    assert bool(used) == (strides == 1)
+    seed = jnp.asarray(rng.normal(size=found(features, kernel).shape), jnp.float32)
+    pulled = [jax.vjp(form, features, kernel)[1](seed) for form in (found, known)]
+    for ours, theirs in zip(*pulled, strict=True):
+        assert error(ours, theirs) < 1e-5
+
+
+def test_gradients_of_few_channels_take_the_sum_of_products(rng, error):
+    """An image's own gradient, with a margin that the kernel does not reach."""
+    features = jnp.asarray(rng.normal(size=(2, 6, 6, 3)).astype(np.float32))
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 3, 8)).astype(np.float32))
+    padding = ((4, 0), (0, 3))
+
+    def loss(form):
+        return lambda x: jnp.sum(jnp.sin(form(x, kernel)))
+
+    found = jax.grad(loss(lambda x, k: convolve(x, k, padding=padding)))(features)
+    known = jax.grad(loss(lambda x, k: _plain(x, k, 1, 1, padding)))(features)
+    assert error(found, known) < 1e-5
+
+
+def test_large_images_are_spared_the_products(monkeypatch):
+    monkeypatch.setattr(conv_gradients, "_convolve_few", None)
+    shapes = (1, 1024, 1024, 12), (3, 3, 12, 3)
+    out = jax.eval_shape(
+        convolve, *(jax.ShapeDtypeStruct(s, "float32") for s in shapes)
+    )
+    assert out.shape == (1, 1024, 1024, 3)
