@@ -24,6 +24,7 @@ import jax.numpy as jnp
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _PER_TAP_CHANNELS = 24 * 48  # products of fewer channels cost more than they save
 _PER_TAP_POSITIONS = 4096  # the same of output positions, over the batch
+_PER_TAP_NUMBERS = 2**20  # of what a tap sees; more (4 MiB) leaves a CPU's cache
 _FEW_FILTERS = 4  # up to which a product for all taps at once beats a convolution
 _MOST_PRODUCTS = 2**23  # of it, over positions, taps and filters: 32 MiB
 Margins = tuple[tuple[int, int], tuple[int, int]]
@@ -195,9 +196,30 @@ def _kernel_gradient(features, kernel, gradient, strides, dilation, margins, pre
     large = channels * filters >= _PER_TAP_CHANNELS and positions >= _PER_TAP_POSITIONS
     options = (strides, dilation, margins, prec)
     if large or sparse:
-        return _kernel_gradient_by_taps(features, kernel, gradient, *options)
+        return _kernel_gradient_in_parts(features, kernel, gradient, *options)
     transpose = jax.linear_transpose(lambda k: _convolve(features, k, *options), kernel)
     return transpose(gradient)[0]
+
+
+def _kernel_gradient_in_parts(features, kernel, gradient, *options):
+    """By taps, so many images at a time as a CPU's cache holds."""
+    batch = len(features)
+    numbers = gradient[..., 0].size * kernel.shape[2]
+    sizes = [size for size in range(1, batch + 1) if batch % size == 0]
+    fitting = [s for s in sizes if numbers * s // batch < _PER_TAP_NUMBERS] or [1]
+    # A batch split over devices is not split again: its images would travel.
+    if fitting[-1] == batch or jax.device_count() > 1:
+        return _kernel_gradient_by_taps(features, kernel, gradient, *options)
+
+    def add(total, part):
+        images, slopes = part
+        return total + _kernel_gradient_by_taps(images, total, slopes, *options), None
+
+    parts = tuple(
+        array.reshape(-1, fitting[-1], *array.shape[1:])
+        for array in (features, gradient)
+    )
+    return jax.lax.scan(add, jnp.zeros(kernel.shape), parts)[0].astype(kernel.dtype)
 
 
 def _kernel_gradient_by_taps(

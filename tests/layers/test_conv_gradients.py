@@ -26,12 +26,15 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=["by taps", "by XLA"])
+@pytest.fixture(params=["by taps", "in parts", "by XLA"])
 def form(request, monkeypatch):
     """Which form the kernel's gradient takes, whatever the size."""
-    limit = 0 if request.param == "by taps" else 10**9
+    limit = 10**9 if request.param == "by XLA" else 0
     monkeypatch.setattr(conv_gradients, "_PER_TAP_CHANNELS", limit)
     monkeypatch.setattr(conv_gradients, "_PER_TAP_POSITIONS", limit)
+    numbers = 1 if request.param == "in parts" else 10**9
+    monkeypatch.setattr(conv_gradients, "_PER_TAP_NUMBERS", numbers)
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
 
 
 def _plain(features, kernel, strides, dilation, padding):
