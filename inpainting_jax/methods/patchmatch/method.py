@@ -203,22 +203,25 @@ def _stack(levels: Sequence[Level]) -> Level:
     return Level(*(pad(field) for field in Level._fields))
 
 
+_USUAL = Options()
+
+
 def build(
     *,
-    patch: int = 7,
-    levels: int | None = None,
-    passes: int = 1,
-    jumps: Sequence[int] = (4, 1),
-    random: int = 6,
-    steps: Sequence[int] = (40, 4),
-    texture: float = 3.0,
-    dims: int = 8,
-    confidence: float = 1.4,
-    spread: float = 0.25,
-    screen: float = 0.05,
-    exact_pixels: int = 2048,
-    final: str = "poisson",
-    batched: bool | None = None,
+    patch: int = _USUAL.patch,
+    levels: int | None = _USUAL.levels,
+    passes: int = _USUAL.passes,
+    jumps: Sequence[int] = _USUAL.jumps,
+    random: int = _USUAL.random,
+    steps: Sequence[int] = _USUAL.steps,
+    texture: float = _USUAL.texture,
+    dims: int = _USUAL.dims,
+    confidence: float = _USUAL.confidence,
+    spread: float = _USUAL.spread,
+    screen: float = _USUAL.screen,
+    exact_pixels: int = _USUAL.exact_pixels,
+    final: str = _USUAL.final,
+    batched: bool | None = _USUAL.batched,
     compute_dtype: str = "float32",
 ) -> Method:
     """PatchMatch completion; arguments as in `Options`, `compute_dtype` has no effect.

@@ -30,7 +30,7 @@ class Options:
         differ from its result alone: sums round otherwise, and matches flip.
     """
 
-    patch: int = 7
+    patch: int = 5
     levels: int | None = None
     passes: int = 1
     jumps: tuple[int, ...] = (4, 1)
@@ -38,7 +38,7 @@ class Options:
     steps: tuple[int, int] = (40, 4)
     texture: float = 3.0
     dims: int = 8
-    confidence: float = 1.4
+    confidence: float = 1.7
     spread: float = 0.25
     screen: float = 0.05
     exact_pixels: int = 2048
