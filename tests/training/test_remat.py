@@ -103,7 +103,7 @@ def test_a_published_generator_keeps_less(key, batch):
         residual_bytes(function, variables, key, batch, weights, network="generator")
         for function in (generator, rematerialised(generator))
     ]
-    assert kept[1] < 0.5 * kept[0]
+    assert kept[1] < 0.6 * kept[0]  # gates are computed again without it, too
 
 
 @pytest.mark.slow
