@@ -56,7 +56,15 @@ def prepared(request, fresh_variables, block_labels):
     return method, config, variables, batch, predict
 
 
-@pytest.fixture(scope="module", params=[n for n in METHODS if METHODS[n]().objectives])
+STEPS = [
+    # Six networks: 45 s of compiling.
+    pytest.param(name, marks=pytest.mark.slow if name == "spg_net" else ())
+    for name in METHODS
+    if METHODS[name]().objectives
+]
+
+
+@pytest.fixture(scope="module", params=STEPS)
 def learned(request, fresh_variables, block_labels):
     """Variables, a batch, and one compiled loss-and-gradient per network."""
     method, config = tiny(request.param)

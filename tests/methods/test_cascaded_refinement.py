@@ -168,6 +168,7 @@ def test_the_picture_that_fits_the_known_pixels_is_taken(batch):
     np.testing.assert_array_equal(first, wrong)
 
 
+@pytest.mark.slow
 def test_the_objective_is_the_diversity_loss_of_weighed_layers(batch, key):
     """With the random VGG16, against a sum over layers written out."""
     method, variables = make(batch, **LABELLED, pictures=2, features="random")

@@ -285,6 +285,7 @@ def test_the_window_is_the_papers_box_before_it_shrinks():
     np.testing.assert_array_equal(layers.hole_corners(holes, size), full)
 
 
+@pytest.mark.slow
 def test_pre_training_the_coarse_stage_leaves_the_refinement_alone(tiny):
     method, variables, batch = tiny
     weights = {"l1_coarse": 1.0, "ae_coarse": 1.0}

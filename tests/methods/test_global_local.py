@@ -171,6 +171,7 @@ def small(**options):
     )
 
 
+@pytest.mark.slow
 def test_phases_leave_the_other_network_alone(batch, fresh_variables):
     """Statistics included: in the second phase the completion network is frozen."""
     from inpainting_jax.training.optimizers import build_optimizer

@@ -175,6 +175,7 @@ def problem_of(options, size=64):
     return network, start, synthesis.Problem(start, hole, targets)
 
 
+@pytest.mark.slow
 def test_the_objective_has_the_gradient_of_its_differences():
     """Along one direction, step 1e-3 in float32: 2 %."""
     options = Texture(texture_weight=1e-3, tv_weight=1.0, refresh=0)
@@ -194,6 +195,7 @@ def test_the_objective_has_the_gradient_of_its_differences():
     np.testing.assert_allclose(slope, expected, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_the_line_search_never_goes_up():
     options = Texture(texture_weight=1e-5, iterations=1)
     network, start, problem = problem_of(options)

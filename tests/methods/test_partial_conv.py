@@ -204,6 +204,7 @@ def test_the_second_phase_freezes_the_encoders_normalisation(small):
     )  # of 2 encoder norms, kernels, bias, norms
 
 
+@pytest.mark.slow
 def test_a_frozen_encoder_normalises_by_running_statistics(small):
     method, variables, batch = small
     generator = method.networks["generator"]
