@@ -1,6 +1,7 @@
 """The process and its devices: clusters, compiled programs kept, batches spread.
 
-Called by `launch/`, never on import: a library does not configure its user's JAX.
+Nothing here acts on import, and only `launch/` changes what JAX does elsewhere: a
+library does not configure its user's JAX. `compiled` is for its own programs.
 """
 
 import functools
