@@ -78,13 +78,7 @@ class Generator(nn.Module):
 
     def _to_colours(self, features: Array, name: str) -> Array:
         """The last, ungated layer; tanh in float32."""
-        conv = nn.Conv(
-            3,
-            (3, 3),
-            kernel_init=nn.initializers.glorot_uniform(),
-            dtype=self.dtype,
-            name=name,
-        )
+        conv = layers.ConvBlock(3, activation=None, dtype=self.dtype, name=name)
         return jnp.tanh(conv(features).astype(jnp.float32))
 
     def _attend(self, features: Array, mask: Array) -> tuple[Array, Array]:
