@@ -56,9 +56,10 @@ def prepared(request, fresh_variables, block_labels):
     return method, config, variables, batch, predict
 
 
+SLOW_STEPS = ("spg_net", "deepfill_v1")
 STEPS = [
-    # Six networks: 45 s of compiling.
-    pytest.param(name, marks=pytest.mark.slow if name == "spg_net" else ())
+    # Six networks, and a penalty on a gradient: 45 and 35 s of compiling.
+    pytest.param(name, marks=pytest.mark.slow if name in SLOW_STEPS else ())
     for name in METHODS
     if METHODS[name]().objectives
 ]

@@ -320,7 +320,7 @@ def test_frames_keep_known_pixels_and_say_what_is_outside():
     image = stripes(64)[None, :, :48]
     mask = jnp.zeros((1, 64, 48, 1)).at[:, 20:40, 6:30].set(1)
     box = jnp.array([[0.0, -10.0, 64.0]])
-    frame = frames.cut_frame(image, mask, box, 64)
+    frame = jax.jit(frames.cut_frame, static_argnums=3)(image, mask, box, 64)
     np.testing.assert_array_equal(frame.known[0, :, :10], 0)
     np.testing.assert_array_equal(frame.known[0, :, 58:], 0)
     np.testing.assert_array_equal(frame.hole[0, :, 10:58], mask[0])
@@ -334,7 +334,7 @@ def test_frames_keep_known_pixels_and_say_what_is_outside():
     invented = np.asarray(frame.pixels)[np.asarray(frame.hole)[..., 0] > 0]
     np.testing.assert_allclose(invented, np.tile(mean, (len(invented), 1)), atol=1e-5)
     window = jnp.where(frame.hole > 0, 0.5, frame.pixels)
-    back = frames.put_back(window, image, mask, box)
+    back = jax.jit(frames.put_back)(window, image, mask, box)
     np.testing.assert_allclose(back, jnp.where(mask > 0, 0.5, image), atol=1e-6)
 
 
