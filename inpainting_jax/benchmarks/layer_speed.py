@@ -10,7 +10,6 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,7 +75,7 @@ def _xla_convolution(
 
 def _gate(out: jax.Array) -> jax.Array:
     feature, gate = jnp.split(out, 2, axis=-1)
-    return nn.elu(feature) * jax.nn.sigmoid(gate)
+    return layers.elu(feature) * jax.nn.sigmoid(gate)
 
 
 def _xla_partial(features: jax.Array, kernel: jax.Array, *, strides: int) -> jax.Array:

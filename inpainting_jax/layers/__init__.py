@@ -1,5 +1,6 @@
 """Building blocks of the networks: pure functions, and linen shells owning weights."""
 
+from inpainting_jax.layers.activations import elu
 from inpainting_jax.layers.attention import contextual_attention
 from inpainting_jax.layers.channelwise import ChannelwiseFC, channelwise_fc
 from inpainting_jax.layers.conv import ConvBlock, UpsampleConv, convolve
@@ -48,6 +49,7 @@ __all__ = [
     "contextual_attention",
     "convolve",
     "convolve_transposed",
+    "elu",
     "gated_conv",
     "hole_boxes",
     "hole_corners",

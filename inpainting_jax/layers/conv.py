@@ -16,6 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from inpainting_jax.layers.activations import elu
 from inpainting_jax.layers.conv_gradients import Margins, convolve_with_margins
 from inpainting_jax.layers.resize import upsample_nearest
 from inpainting_jax.layers.subpixel import convolve_doubled
@@ -145,7 +146,7 @@ class ConvBlock(nn.Module):
     use_bias: bool = True
     norm: Callable[..., nn.Module] | None = None
     norm_last: bool = False
-    activation: Callable[[jax.Array], jax.Array] | None = nn.elu
+    activation: Callable[[jax.Array], jax.Array] | None = elu
     kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
     dtype: Any = None
 

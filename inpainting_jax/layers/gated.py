@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from inpainting_jax.layers.activations import elu
 from inpainting_jax.layers.conv import Padding, convolve
 
 Activation = Callable[[jax.Array], jax.Array]
@@ -27,7 +28,7 @@ def gated_conv(
     padding: Padding = "SAME",
     dilation: int = 1,
     upsample: int = 1,
-    activation: Activation | None = nn.elu,
+    activation: Activation | None = elu,
 ) -> jax.Array:
     """Convolves, then multiplies activated features by the sigmoid of their gates.
 
@@ -91,7 +92,7 @@ class GatedConv(nn.Module):
     dilation: int = 1
     upsample: int = 1
     padding: Padding = "SAME"
-    activation: Activation | None = nn.elu
+    activation: Activation | None = elu
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
     dtype: Any = None

@@ -41,7 +41,7 @@ def _leaky_relu(features: Array) -> Array:
     return nn.leaky_relu(features, 0.2)
 
 
-ACTIVATIONS = {"relu": (_leaky_relu, nn.relu), "elu": (nn.elu, nn.elu)}
+ACTIVATIONS = {"relu": (_leaky_relu, nn.relu), "elu": (layers.elu, layers.elu)}
 """Of the encoder (bottleneck included) and of the decoder."""
 
 

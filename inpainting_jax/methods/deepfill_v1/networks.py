@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from inpainting_jax import images, layers
+from inpainting_jax.layers.activations import elu
 from inpainting_jax.layers.discriminators import StridedDiscriminator
 from inpainting_jax.types import Array, Variables
 
@@ -25,7 +26,7 @@ class Layer(NamedTuple):
     strides: int = 1
     dilation: int = 1
     upsample: bool = False  # double the size first, by repetition
-    activation: Any = nn.elu
+    activation: Any = elu
 
 
 def _encoder(prefix: str, widths: tuple[float, ...]) -> tuple[Layer, ...]:
@@ -243,7 +244,7 @@ class Generator(nn.Module):
         )
 
 
-ACTIVATIONS = {"leaky_relu": lambda x: nn.leaky_relu(x, 0.2), "elu": nn.elu}
+ACTIVATIONS = {"leaky_relu": lambda x: nn.leaky_relu(x, 0.2), "elu": elu}
 
 
 class Critics(nn.Module):
