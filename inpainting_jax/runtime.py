@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.xla_metadata import set_xla_metadata
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _CLUSTERS = {
@@ -22,9 +23,15 @@ _CLUSTERS = {
 }
 """Variables that hold the number of processes, and that set in each of them."""
 
-_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
-"""No operations for YNNPACK, which leaves convolutions of few channels to one core: on
-two, XLA's own took 0.5 to 0.95 times as long (docs/performance.md)."""
+_CPU_OPTIONS = {
+    # No operations for YNNPACK, which leaves convolutions of few channels to one core:
+    # on two, XLA's own took 0.5 to 0.95 times as long.
+    "xla_cpu_experimental_ynn_fusion_type": "",
+    # The CPU's own scheduler looks for work to do at once and holds its results
+    # meanwhile: a step took a tenth more processor time and twice the memory.
+    "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
+}
+"""Figures: docs/performance.md."""
 
 MOST_CPU_MEMORY = 2**33
 """Bytes of a CPU's free memory that are counted on, whatever there is."""
@@ -85,11 +92,14 @@ def compiler_options() -> dict[str, Any] | None:
     """
     if jax.default_backend() != "cpu":
         return None
-    try:
-        jax.jit(lambda: 0, compiler_options=_CPU_OPTIONS).lower().compile()
-    except jax.errors.JaxRuntimeError:  # another JAX, which does not know one of them
-        return None
-    return dict(_CPU_OPTIONS)
+    known = {}
+    for name, value in _CPU_OPTIONS.items():
+        try:
+            jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
+        except jax.errors.JaxRuntimeError:  # another JAX, which does not know it
+            continue
+        known[name] = value
+    return known or None
 
 
 def compiled(function: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
@@ -191,3 +201,34 @@ def spread(batch: Any) -> jax.Array:
         return jax.device_put(batch, devices[0])
     mesh = Mesh(np.array(devices), ("data",))
     return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
+
+
+def alone_on_cpu() -> bool:
+    """Whether programs run on one CPU device, where some forms of layers are faster."""
+    return jax.default_backend() == "cpu" and jax.device_count() == 1
+
+
+def outlined(function: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
+    """A function whose results a CPU's program writes once, wherever it is traced.
+
+    XLA computes cheap results again inside each operation that reads them: of sums of
+    sums, several times the work, with an index for every number. An optimisation
+    barrier does not stop that, it is gone by then; a call that may not be inlined does.
+
+    Args:
+      function: pure.
+      **settings: of `jax.jit`, for its static arguments.
+
+    Returns:
+      The function; where programs do not run on one CPU device, a plain call of it.
+    """
+    outlined_function = jax.jit(function, **settings)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not alone_on_cpu():
+            return function(*args, **kwargs)
+        with set_xla_metadata(inlineable="false"):
+            return outlined_function(*args, **kwargs)
+
+    return call

@@ -25,7 +25,13 @@ def test_convolutions_stay_with_xla_on_a_cpu():
 
 
 def test_options_that_this_jax_does_not_know_are_left_out(monkeypatch, fresh_options):
+    known = runtime.compiler_options()
+    options = {"xla_cpu_no_such_option": "", **known}
+    monkeypatch.setattr(runtime, "_CPU_OPTIONS", options)
+    runtime.compiler_options.cache_clear()
+    assert runtime.compiler_options() == known
     monkeypatch.setattr(runtime, "_CPU_OPTIONS", {"xla_cpu_no_such_option": ""})
+    runtime.compiler_options.cache_clear()
     assert runtime.compiler_options() is None
     assert runtime.compiled(jnp.negative)(2.0) == -2
 
@@ -57,3 +63,22 @@ def test_a_compiled_function_traces_once_a_shape_and_nests():
 def test_static_arguments_are_passed_on():
     repeat = runtime.compiled(lambda x, n: jnp.tile(x, n), static_argnames="n")
     assert repeat(jnp.ones(2), n=3).shape == (6,)
+
+
+def test_an_outlined_result_is_written_once(monkeypatch, one_device):
+    double = runtime.outlined(lambda x, factor: x * factor, static_argnums=1)
+
+    def both(x):
+        y = double(x, 2)
+        return y[1:] + y[:-1]
+
+    def compiled():
+        return jax.jit(lambda x: both(x)).lower(jnp.ones(8)).compile()
+
+    assert "call(" in compiled().as_text()
+    np.testing.assert_array_equal(compiled()(jnp.ones(8)), 4)
+    slopes = jax.grad(lambda x: both(x).sum())(jnp.ones(3))
+    np.testing.assert_array_equal(slopes, (2, 4, 2))
+    np.testing.assert_array_equal(double(jnp.ones(2), 3), 3)
+    monkeypatch.setattr(runtime, "alone_on_cpu", lambda: False)
+    assert "call(" not in compiled().as_text()

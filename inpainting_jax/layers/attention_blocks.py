@@ -7,12 +7,15 @@ of its margin itself. The passes over a table cost as much as the products in it
 `diagonal_sum` wherever patches or neighbours are added up.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inpainting_jax import runtime
+from inpainting_jax.layers import attention_fusion as fusion
 from inpainting_jax.layers.patches import BOTH_AXES, diagonal_sum, pad_pairs
 
 
@@ -69,53 +72,41 @@ def attend(inputs: Inputs, options: Options, block_size: int) -> Attended:
     """Mixes the keys' raw patches for every query, `block_size` rows at a time."""
     height, rows, reach = options.height, block_size, options.fuse_reach
     if rows >= height:
-        scores = _row_sums(0, height, inputs, options)
-        if reach:
-            edges = _wrap(scores[:, -reach:], scores[:, :reach])
-            scores = _column_sums(
-                jnp.concatenate([edges[0], scores, edges[1]], 1), reach
-            )
+        scores = _fused(0, height, None, inputs, options)
         return _paste(scores, jnp.ones(height), inputs, options)
     edges = None
     if reach:
-        last = _row_sums(height - reach, reach, inputs, options)
-        edges = _wrap(last, _row_sums(0, reach, inputs, options))
+        first = _patch_scores(-1, reach + 2, inputs, options)
+        last = _patch_scores(height - reach - 1, reach + 2, inputs, options)
+        first, last = (fusion.row_sums(scores, reach) for scores in (first, last))
+        edges = fusion.edges_of(first, last)
 
     def block(index: jax.Array) -> Attended:
         # The last block starts early so as to end with the image; the rows that the
         # block before it has pasted already get no weight.
         first = jnp.minimum(index * rows, height - rows)
         fresh = first + jnp.arange(rows) >= index * rows
-        scores = _row_sums(first - reach, rows + 2 * reach, inputs, options)
-        if reach:
-            scores = _column_sums(_set_edges(scores, first, edges, height), reach)
+        scores = _fused(first, rows, edges, inputs, options)
         return _paste(scores, fresh.astype(jnp.float32), inputs, options)
 
     count = -(-height // rows)
     return _join(jax.lax.map(jax.checkpoint(block), jnp.arange(count)), height)
 
 
-def _row_sums(
-    first: jax.Array | int, rows: int, inputs: Inputs, options: Options
+def _fused(
+    first: jax.Array | int,
+    rows: int,
+    edges: fusion.Edges | None,
+    inputs: Inputs,
+    options: Options,
 ) -> jax.Array:
-    """Scores of rows of queries; with fusion, summed with those of their neighbours.
-
-    Fusion adds the scores of query + t and key + t for t in -reach..reach, positions
-    being counted along rows: it crosses from the end of one image row into the next.
-    """
+    """Scores of rows of queries; with fusion, summed with those of their neighbours."""
     reach = options.fuse_reach
     if reach == 0:
         return _patch_scores(first, rows, inputs, options)
-    scores = _patch_scores(first - 1, rows + 2, inputs, options)
-    batch, _, width, *key_grid = scores.shape
-    numbers = first - 1 + jnp.arange(rows + 2)
-    exists = ((numbers >= 0) & (numbers < options.height)).astype(jnp.float32)
-    scores = scores * exists[None, :, None, None, None]
-    flat = scores.reshape(batch, (rows + 2) * width, -1)
-    flat = flat[:, width - reach : (rows + 1) * width + reach]
-    flat = jnp.pad(flat, ((0, 0), (0, 0), (reach, reach)))
-    sums = diagonal_sum(flat, 2 * reach + 1, ((1, 2),))
-    return sums.reshape(batch, rows, width, *key_grid)
+    start = jnp.asarray(first, jnp.int32)
+    scores = _patch_scores(first - reach - 1, rows + 2 * reach + 2, inputs, options)
+    return fusion.fuse(scores, start, edges, reach, options.height)
 
 
 def _patch_scores(
@@ -133,59 +124,16 @@ def _patch_scores(
         # The softmax magnifies errors tenfold: no TensorFloat-32 here.
         precision=jax.lax.Precision.HIGHEST,
     )
+    return _sum_products(products, inputs.key_scale, first, size, options.height)
+
+
+@functools.partial(runtime.outlined, static_argnums=(3, 4))
+def _sum_products(products, key_scale, first, size, height):
+    """Products of pixels to scores of patches; 0 for queries outside the image."""
     scores = diagonal_sum(products, size, BOTH_AXES)
-    return scores * inputs.key_scale[:, None, None, :, :]
-
-
-def _column_sums(lines: jax.Array, reach: int) -> jax.Array:
-    """Adds neighbours again, positions being counted along columns.
-
-    Args:
-      lines: [B, R + 2 * reach, W, Y, X], with the lines above and below the block.
-
-    Returns:
-      [B, R, W, Y, X].
-    """
-    top, bottom = lines[..., -reach:, :], lines[..., :reach, :]
-    top, bottom = _shift(top, 4, -1), _shift(bottom, 4, 1)
-    extended = jnp.concatenate([top, lines, bottom], axis=3)
-    return diagonal_sum(extended, 2 * reach + 1, ((1, 3),))
-
-
-def _wrap(last: jax.Array, first: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The lines above row 0 and below the last row, counted along columns.
-
-    Above the first row comes the last row, one column earlier; and the other way round.
-    """
-    return _shift(last, 2, -1), _shift(first, 2, 1)
-
-
-def _set_edges(
-    lines: jax.Array,
-    first: jax.Array,
-    edges: tuple[jax.Array, jax.Array],
-    height: int,
-) -> jax.Array:
-    """Puts the wrapped lines in place of those outside the image."""
-    above, below = edges
-    reach = above.shape[1]
-    before = first - reach + jnp.arange(reach)
-    after = first + lines.shape[1] - 2 * reach + jnp.arange(reach)
-    before, after = before[None, :, None, None, None], after[None, :, None, None, None]
-    top = jnp.where(before < 0, _take(above, before + reach), lines[:, :reach])
-    end = jnp.where(after >= height, _take(below, after - height), lines[:, -reach:])
-    return jnp.concatenate([top, lines[:, reach:-reach], end], axis=1)
-
-
-def _take(lines: jax.Array, numbers: jax.Array) -> jax.Array:
-    return jnp.take(lines, numbers.ravel(), axis=1, mode="clip")
-
-
-def _shift(table: jax.Array, axis: int, step: int) -> jax.Array:
-    """`out[i] = table[i + step]` along an axis, 0 beyond the ends."""
-    margins = [(0, 0, 0)] * table.ndim
-    margins[axis] = (-step, step, 0)
-    return jax.lax.pad(table, jnp.zeros((), table.dtype), margins)
+    numbers = first + jnp.arange(scores.shape[1])
+    exists = ((numbers >= 0) & (numbers < height)).astype(jnp.float32)
+    return scores * exists[None, :, None, None, None] * key_scale[:, None, None, :, :]
 
 
 def _paste(

@@ -26,6 +26,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from inpainting_jax import runtime
 from inpainting_jax.layers import winograd
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -132,7 +133,7 @@ def _tiles_pay(features, kernel, strides, dilation, margins):
     """Whether Winograd's form is faster: its sums cost as much as many products."""
     rows, columns, channels, filters = kernel.shape
     # A batch or an image split over devices stays with XLA: its tiles would travel.
-    if (rows, columns, strides) != (3, 3, 1) or jax.device_count() > 1:
+    if (rows, columns, strides) != (3, 3, 1) or not runtime.alone_on_cpu():
         return False
     tiles = winograd.tiles_of(features.shape, dilation, margins)
     outputs = tiles.height * tiles.width
@@ -145,12 +146,17 @@ def _tiles_pay(features, kernel, strides, dilation, margins):
     )
 
 
+# Outlined, or what made the features is computed with a choice for every number.
+_pad = runtime.outlined(jax.lax.pad, static_argnums=2)
+
+
 def _convolve_few(features, kernel, dilation, margins, precision):
     """Every pixel times all taps; each output adds up the taps that it saw."""
     rows, columns, channels, filters = kernel.shape
     # Not jnp.pad: the margins of a features' gradient may be below 0.
     around = ((0, 0, 0), *((*margin, 0) for margin in margins), (0, 0, 0))
-    padded = jax.lax.pad(features, jnp.zeros((), features.dtype), around)
+    zero = jnp.zeros((), features.dtype)
+    padded = _pad(features, zero, around)
     batch, height, width, _ = padded.shape
     products = jax.lax.dot_general(
         padded,

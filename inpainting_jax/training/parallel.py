@@ -109,7 +109,7 @@ def _jit_runner(step: Step, mesh: Mesh) -> Runner:
             functools.partial(step, phase=phase),
             out_shardings=(whole, whole),
             donate_argnums=0,
-            compiler_options=_step_options(mesh),
+            compiler_options=runtime.compiler_options(),
         )
 
     def put(batch: Mapping[str, np.ndarray], stacked: bool) -> Mapping[str, Array]:
@@ -121,17 +121,6 @@ def _jit_runner(step: Step, mesh: Mesh) -> Runner:
         }
 
     return Runner(mesh, lambda s: s, lambda s: s, put, compile_phase)
-
-
-def _step_options(mesh: Mesh) -> dict[str, Any] | None:
-    """How a step is compiled, where that is not the compiler's own choice."""
-    if mesh.devices.flat[0].platform != "cpu":
-        return None
-    # The CPU's own scheduler looks for work to do at once and holds every block's
-    # gradients meanwhile. On two cores DeepFill v2's step took a tenth less processor
-    # time in this order, and half the memory (docs/performance.md).
-    order = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
-    return {**(runtime.compiler_options() or {}), **order}
 
 
 def _pmap_runner(step: Step, mesh: Mesh) -> Runner:

@@ -22,6 +22,9 @@ _SOURCES = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("one_device")
+
+
 @functools.partial(jax.jit, static_argnames="options")
 def _jitted(foreground, background, mask, options):
     return contextual_attention(foreground, background, mask, **dict(options))

@@ -27,7 +27,7 @@ CASES = [
 
 
 @pytest.fixture(params=["by tiles", "by taps", "in parts", "by XLA"])
-def form(request, monkeypatch):
+def form(request, monkeypatch, one_device):
     """Which form the convolution and its gradients take, whatever the size."""
     tiled = 0 if request.param == "by tiles" else 10**12
     monkeypatch.setattr(conv_gradients, "_TILED_PRODUCTS", tiled)
@@ -39,7 +39,6 @@ def form(request, monkeypatch):
     monkeypatch.setattr(conv_gradients, "_PER_TAP_POSITIONS", limit)
     numbers = 1 if request.param == "in parts" else 10**9
     monkeypatch.setattr(conv_gradients, "_PER_TAP_NUMBERS", numbers)
-    monkeypatch.setattr(jax, "device_count", lambda: 1)
     return request.param
 
 

@@ -69,7 +69,7 @@ def test_rounding_stays_near_that_of_plain_sums(rng, dilation):
 
 
 @pytest.fixture
-def tiled(monkeypatch):
+def tiled(monkeypatch, one_device):
     """The shapes of the kernels that went by tiles."""
     seen = []
     convolve = winograd.convolve
@@ -79,7 +79,6 @@ def tiled(monkeypatch):
         return convolve(features, kernel, *options, **settings)
 
     monkeypatch.setattr(winograd, "convolve", record)
-    monkeypatch.setattr(jax, "device_count", lambda: 1)
     return seen
 
 
@@ -105,7 +104,7 @@ def test_half_precision_and_several_devices_stay_with_xla(tiled, monkeypatch):
     layer, features = GatedConv(96), jnp.zeros((1, 64, 64, 96))
     half = GatedConv(96, dtype=jnp.bfloat16)
     jax.eval_shape(half.init, jax.random.key(0), features)
-    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    monkeypatch.setattr(runtime, "alone_on_cpu", lambda: False)
     jax.eval_shape(layer.init, jax.random.key(0), features)
     assert not tiled
 

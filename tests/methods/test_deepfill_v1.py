@@ -107,7 +107,9 @@ def test_the_critics_of_the_paper_preset_halve_four_times(paper):
 
 
 @pytest.mark.parametrize("case", ["g0", "g1"])
-def test_generator_equals_the_tensorflow_original(golden, recipe_weights, case):
+def test_generator_equals_the_tensorflow_original(
+    golden, recipe_weights, case, one_device
+):
     file = golden("deepfillv1_generator_tf_original")
     recipe = json.loads(str(file["meta"]))["recipe"]
     weights = recipe_weights(str(file["keys"]), recipe)
@@ -121,7 +123,7 @@ def test_generator_equals_the_tensorflow_original(golden, recipe_weights, case):
 
 
 @pytest.mark.parametrize("case", ["small0", "small1", "full0"])
-def test_generator_equals_the_port_of_daa233(golden, recipe_weights, case):
+def test_generator_equals_the_port_of_daa233(golden, recipe_weights, case, one_device):
     file = golden("deepfillv1_generator_daa233")
     recipe = json.loads(str(file["meta"]))["recipe"]
     weights = recipe_weights(str(file[f"{case[:-1]}/keys"]), recipe)

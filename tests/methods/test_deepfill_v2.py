@@ -46,7 +46,9 @@ def test_parameter_counts_are_those_of_the_paper():
 
 
 @pytest.mark.parametrize("case", ["g0", "g1"])
-def test_generator_equals_the_tensorflow_original(golden, recipe_weights, case):
+def test_generator_equals_the_tensorflow_original(
+    golden, recipe_weights, case, one_device
+):
     file = golden("deepfillv2_generator_tf_original")
     recipe = json.loads(str(file["meta"]))["recipe"]
     weights = recipe_weights(str(file["keys"]), recipe)
@@ -78,7 +80,9 @@ def resize_corners(image, height, width):
 
 @pytest.mark.parametrize("source", ["nipponjo", "nipponjo_tf"])
 @pytest.mark.parametrize("case", ["small0", "small1", "full0"])
-def test_generator_equals_the_ports_of_nipponjo(golden, recipe_weights, source, case):
+def test_generator_equals_the_ports_of_nipponjo(
+    golden, recipe_weights, source, case, one_device
+):
     file = golden(f"deepfillv2_generator_{source}")
     recipe = json.loads(str(file["meta"]))["recipe"]
     weights = recipe_weights(str(file[f"{case[:-1]}/keys"]), recipe)
