@@ -36,6 +36,7 @@ def main(argv: list[str]) -> int:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.ERROR)  # orbax tells every rename otherwise
     config = _CONFIG.value
+    runtime.keep_memory()
     runtime.join_cluster(_DISTRIBUTED.value)
     runtime.use_compilation_cache(_CACHE.value)
     # Imported late: nothing may touch a device before the processes have joined.

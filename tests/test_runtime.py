@@ -1,4 +1,9 @@
-"""How this library compiles its own programs."""
+"""How this library compiles its own programs, and what a process may be told."""
+
+import ctypes
+import importlib.metadata
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -82,3 +87,48 @@ def test_an_outlined_result_is_written_once(monkeypatch, one_device):
     np.testing.assert_array_equal(double(jnp.ones(2), 3), 3)
     monkeypatch.setattr(runtime, "alone_on_cpu", lambda: False)
     assert "call(" not in compiled().as_text()
+
+
+def test_plain_forms_end_with_the_block(monkeypatch, one_device):
+    assert runtime.alone_on_cpu()
+    with pytest.raises(KeyError), runtime.plain_forms():
+        assert not runtime.alone_on_cpu()
+        raise KeyError
+    assert runtime.alone_on_cpu()
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    assert not runtime.alone_on_cpu()
+
+
+_TAKES_AND_FREES = """
+import resource, sys
+from inpainting_jax import runtime
+
+if sys.argv[1] == "keep":
+    assert runtime.keep_memory()
+n = 128  # MiB; not folded into a constant
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    b"x" * (n << 20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
+def test_freed_memory_is_kept_on_request():
+    faults = [
+        int(subprocess.check_output([sys.executable, "-c", _TAKES_AND_FREES, mode]))
+        for mode in ("keep", "")
+    ]
+    assert faults[0] < 1000 < 20000 < faults[1]
+
+
+def test_memory_is_not_kept_beside_accelerators(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", None)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: ["cuda"])
+    assert not runtime.keep_memory()
+
+
+def test_another_systems_malloc_is_left_alone(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [])
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    assert not runtime.keep_memory()

@@ -59,14 +59,16 @@ def work(
 ) -> tuple[Callable[[], Any], float, float]:
     """Compiles; returns a call that waits, its FLOPs and its bytes.
 
-    FLOPs are counted in the program before optimisation, for library calls of the
-    optimised one hide theirs; bytes in the optimised one, as its operations read and
-    write them, cached or not.
+    FLOPs are counted in the program of the layers' plain forms (`runtime.plain_forms`)
+    before optimisation, for library calls of the optimised one hide theirs; bytes in
+    the optimised one, as its operations read and write them, cached or not.
     """
     options = runtime.compiler_options()
-    lowered = jax.jit(function, compiler_options=options).lower(*arguments)
-    compiled = lowered.compile()
-    flops = (lowered.cost_analysis() or {}).get("flops", float("nan"))
+    compiled = jax.jit(function, compiler_options=options).lower(*arguments).compile()
+    with runtime.plain_forms():
+        # A function of its own, or JAX would find what it traced before.
+        plain = jax.jit(lambda *arrays: function(*arrays)).lower(*arguments)
+    flops = (plain.cost_analysis() or {}).get("flops", float("nan"))
     moved = (compiled.cost_analysis() or {}).get("bytes accessed", float("nan"))
 
     def call() -> Any:

@@ -2,9 +2,11 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from inpainting_jax import layers
 from inpainting_jax.benchmarks import (
     SUITES,
     ceilings,
@@ -83,6 +85,15 @@ def test_work_counts_what_a_product_does():
     )
     assert flops == 2 * 8 * 16 * 4 and moved >= 4 * (8 * 16 + 16 * 4 + 8 * 4)
     assert np.all(np.asarray(call()) == 16)
+
+
+def test_products_are_counted_by_a_layers_definition(one_device):
+    """Winograd's form makes fewer, and would leave the yardstick looking slower."""
+    features, kernel = jnp.ones((1, 34, 34, 96)), jnp.ones((3, 3, 96, 96))
+    _, flops, _ = speed_cases.work(
+        lambda x, k: layers.convolve(x, k, padding="VALID"), features, kernel
+    )
+    assert flops == 2 * 32 * 32 * kernel.size
 
 
 def test_a_process_of_its_own_answers_or_tells_why_not():

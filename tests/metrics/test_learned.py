@@ -104,7 +104,10 @@ def test_a_change_in_the_hole_is_seen_in_the_ring_and_less_far_away(seeded):
 
 def test_the_gradient_is_finite_where_the_images_are_flat_and_equal(seeded):
     flat = jnp.full((1, 40, 40, 3), 0.5)
-    slope = jax.jit(jax.grad(lambda x: lpips(x, flat, weights=seeded).sum()))
+    slope = jax.jit(
+        jax.grad(lambda x: lpips(x, flat, weights=seeded).sum()),
+        compiler_options={"xla_backend_optimization_level": 0},
+    )
     gradient = slope(flat)
     assert bool(jnp.isfinite(gradient).all())
 
