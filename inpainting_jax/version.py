@@ -1,3 +1,3 @@
 """The version, readable without importing JAX (setup.cfg takes it from here)."""
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from inpainting_jax import runtime
 from inpainting_jax.benchmarks import separate, speed_report
 from inpainting_jax.benchmarks.speed_report import Column
 from inpainting_jax.training import dry_run, parallel, setup
@@ -66,9 +67,10 @@ def compiled_step(config: ConfigDict) -> tuple[Any, Any]:
     """The state's shapes and the compiled step of a config's last phase, not run."""
     method, plan, step, runner = setup.build_step(config)
     state = dry_run.state_shapes(config, method, step, runner.mesh)
-    lowered = dry_run.lower_step(
-        config, runner, state, plan.phases[-1], config.batch_size
-    )
+    with runtime.plain_forms():  # those of several devices, for one too
+        lowered = dry_run.lower_step(
+            config, runner, state, plan.phases[-1], config.batch_size
+        )
     return state, lowered.compile(compiler_options=parallel.hurried(runner.mesh))
 
 

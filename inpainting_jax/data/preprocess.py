@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 FITS = ("crop", "resize")
 
@@ -79,7 +79,11 @@ def view(
         gap = None if nearest else 3.0
         image = image.resize((image_size, image_size), filter_, reducing_gap=gap)
         array = np.asarray(image)
-    return np.ascontiguousarray(array[:, ::-1] if mirror else array)
+    if mirror and array.ndim == 3:  # NumPy takes three times as long over pixels
+        array = np.asarray(ImageOps.mirror(Image.fromarray(array)))
+    elif mirror:
+        array = array[:, ::-1]
+    return np.ascontiguousarray(array)
 
 
 def train_view(

@@ -16,6 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from inpainting_jax import runtime
 from inpainting_jax.layers.activations import elu
 from inpainting_jax.layers.conv_gradients import Margins, convolve_with_margins
 from inpainting_jax.layers.resize import upsample_nearest
@@ -74,7 +75,7 @@ def _is_doubled_convolution(
     """Whether `convolve_doubled` does the same, and faster: 1.4 to 3 times on a CPU."""
     plain = kernel.shape[:2] == (3, 3) and strides == dilation == 1
     zeros = padding in ("SAME", "SYMMETRIC")
-    return plain and zeros and jax.default_backend() == "cpu"
+    return plain and zeros and runtime.alone_on_cpu()
 
 
 def _margins(

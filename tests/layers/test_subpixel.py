@@ -37,7 +37,7 @@ def test_doubling_first_changes_nothing(size, rng, error):
         (5, {}),
     ],
 )
-def test_every_convolution_can_upsample(taps, options, rng, error):
+def test_every_convolution_can_upsample(taps, options, rng, error, one_device):
     features = jnp.asarray(rng.normal(size=(1, 4, 6, 2)).astype(np.float32))
     kernel = jnp.asarray(rng.normal(size=(taps, taps, 2, 3)).astype(np.float32))
     bias = jnp.asarray(rng.normal(size=3).astype(np.float32))
